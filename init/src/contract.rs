@@ -1,0 +1,208 @@
+//! What an image and its `/init` agree on: the names of the command-line
+//! parameters, the medium's layout and the initramfs's layout.
+//!
+//! These names exist here and nowhere else; `cargo xtask tidy` looks for them
+//! in every other file. The builder imports this module, so that a change of
+//! the contract cannot reach one side alone.
+
+use std::fmt;
+use std::str::FromStr;
+
+pub mod params;
+
+/// Where things stand on the medium, relative to its root.
+pub mod medium {
+    /// Manifest, marker and images. The native parameter for another place is
+    /// [`super::params::DIR`].
+    pub const DIR: &str = "live";
+    /// In [`DIR`]: see [`crate::manifest`].
+    pub const MANIFEST: &str = "manifest";
+    /// In [`DIR`]: the rootfs image of overlay mode, where there is one layer.
+    pub const ROOTFS_IMAGE: &str = "root.squashfs";
+    /// In [`DIR`]: the packages of ram mode.
+    pub const PACKAGES: &str = "packages";
+    pub const KERNEL: &str = "boot/vmlinuz";
+    pub const INITRAMFS: &str = "boot/initramfs.img";
+    /// The volume set identifier of our ISO 9660 media is this and the boot-id
+    /// in capitals (d-characters): the probe that reads the label reads the
+    /// boot-id with it, and no candidate needs mounting to be told apart.
+    pub const VOLUME_SET_PREFIX: &str = "LIVEROOT_";
+}
+
+/// Where things stand in the initramfs, as absolute paths.
+pub mod initramfs {
+    pub const INIT: &str = "/init";
+    /// See [`crate::facts`].
+    pub const FACTS: &str = "/etc/live/image";
+    /// See [`crate::kmods`]; its paths are relative to [`MODULES`] and the release.
+    pub const KMODS: &str = "/etc/live/kmods";
+    pub const MODULES: &str = "/lib/modules";
+    /// The rescue shell, if the image has one.
+    pub const SHELL: &str = "/bin/sh";
+}
+
+/// What `/init` leaves in the running system, as absolute paths.
+pub mod run {
+    pub const DIR: &str = "/run/live";
+    pub const MEDIUM: &str = "/run/live/medium";
+    /// Each layer of overlay mode is mounted below here by its number.
+    pub const LAYERS: &str = "/run/live/layers";
+    /// The upper's own tmpfs.
+    pub const UPPER: &str = "/run/live/upper";
+    /// JSON: how each state ended and how long it took.
+    pub const STATUS: &str = "/run/live/status";
+    pub const LOG: &str = "/run/live/init.log";
+}
+
+/// How the root comes to be: boot.md's two modes of a medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Packages extracted over the initramfs's own root; no switch_root.
+    Ram,
+    /// The rootfs image under an overlayfs, then switch_root.
+    Overlay,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ram => "ram",
+            Self::Overlay => "overlay",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "ram" => Ok(Self::Ram),
+            "overlay" => Ok(Self::Overlay),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Which build a medium belongs to: 128 bits of digest over its inputs, made
+/// by the builder, baked into the initramfs and put on the medium, so that a
+/// kernel never boots another build's root because the labels are alike.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BootId([u8; 16]);
+
+impl BootId {
+    pub fn new(digest: [u8; 16]) -> Self {
+        Self(digest)
+    }
+
+    /// The [`medium::VOLUME_SET_PREFIX`] form.
+    pub fn volume_set(self) -> String {
+        format!("{}{}", medium::VOLUME_SET_PREFIX, self.to_string().to_ascii_uppercase())
+    }
+
+    pub fn from_volume_set(id: &str) -> Option<Self> {
+        id.trim_end().strip_prefix(medium::VOLUME_SET_PREFIX)?.to_ascii_lowercase().parse().ok()
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for BootId {
+    type Err = ();
+
+    /// 32 lower-case hexadecimal digits, nothing else: it is a file name too.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut digest = [0; 16];
+        hex(text, &mut digest).map(|()| Self(digest)).ok_or(())
+    }
+}
+
+/// Reads exactly as many lower-case hexadecimal digits as `out` holds.
+pub(crate) fn hex(text: &str, out: &mut [u8]) -> Option<()> {
+    let digit = |d: u8| match d {
+        b'0'..=b'9' => Some(d - b'0'),
+        b'a'..=b'f' => Some(d - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != out.len() * 2 {
+        return None;
+    }
+    for (pair, byte) in text.as_bytes().chunks_exact(2).zip(out) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(())
+}
+
+/// The first line of each text format of ours: `NAME MAJOR.MINOR`. A reader
+/// takes any minor version of its major one, and refuses other majors.
+pub(crate) fn check_header<'a>(line: Option<&'a str>, name: &str, major: u32) -> Result<&'a str, FormatError> {
+    let line = line.unwrap_or_default();
+    let rest = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
+    let Some(rest) = rest else {
+        return Err(FormatError { line: 1, problem: format!("it should begin with `{name} {major}.`") });
+    };
+    let (version, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    match version.split_once('.').map(|(major, minor)| (major.parse::<u32>(), minor.parse::<u32>())) {
+        Some((Ok(found), Ok(_))) if found == major => Ok(rest),
+        _ => {
+            let problem =
+                format!("format version {version} is not {major}.x: this /init and this medium are of different ages");
+            Err(FormatError { line: 1, problem })
+        }
+    }
+}
+
+/// A text of ours that does not read as what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormatError {
+    /// Counted from 1.
+    pub line: usize,
+    pub problem: String,
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.problem)
+    }
+}
+
+impl std::error::Error for FormatError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_id_comes_back_from_both_its_forms() {
+        let id = BootId::new(*b"0123456789abcdef");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(BootId::from_volume_set(&format!("{:128}", id.volume_set())), Some(id));
+        for bad in ["", "30", "3031323334353637383961626364656G", "30313233343536373839616263646566 "] {
+            assert!(bad.parse::<BootId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_major_version_is_refused_in_words() {
+        assert_eq!(check_header(Some("liveroot-x 1.7 rest here"), "liveroot-x", 1), Ok("rest here"));
+        let error = check_header(Some("liveroot-x 2.0"), "liveroot-x", 1).unwrap_err();
+        assert!(error.problem.contains("2.0"), "{error}");
+        assert!(check_header(None, "liveroot-x", 1).is_err());
+    }
+}

@@ -1,0 +1,4 @@
+#[derive(Debug)]
+pub struct OverlayError;
+#[derive(Debug)]
+pub struct Replaced;
