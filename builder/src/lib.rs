@@ -1,1 +1,3 @@
-//! The builder.
+//! Builds live Linux images: the library behind the `liveroot` command.
+
+pub mod profile;
