@@ -29,6 +29,15 @@ enum Source {
     },
 }
 
+impl Source {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Host { len, .. } | Self::Span { len, .. } => *len,
+        }
+    }
+}
+
 impl Content {
     /// A file of the host that had `len` bytes when it was looked at.
     pub fn host(path: impl Into<Arc<Path>>, len: u64) -> Self {
@@ -41,10 +50,7 @@ impl Content {
     }
 
     pub fn len(&self) -> u64 {
-        match &self.0 {
-            Source::Bytes(bytes) => bytes.len() as u64,
-            Source::Host { len, .. } | Source::Span { len, .. } => *len,
-        }
+        self.0.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -57,19 +63,22 @@ impl Content {
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.0 {
             Source::Bytes(bytes) => Box::new(Cursor::new(bytes.clone())),
-            Source::Host { path, len } => {
-                let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-                let file = File::open(path).map_err(named)?;
-                if file.metadata().map_err(named)?.len() != *len {
-                    return Err(changed(&path.display(), *len));
-                }
-                let name = path.to_string_lossy().into();
-                Box::new(SpanReader { file: Arc::new(file), name, at: 0, end: *len })
-            }
+            Source::Host { path, len } => Box::new(open_host(path, *len)?),
             Source::Span { file, name, offset, len } => {
                 Box::new(SpanReader { file: file.clone(), name: name.clone(), at: *offset, end: offset + len })
             }
         })
+    }
+
+    /// For who needs a few stretches of a large file and not the rest of it.
+    pub fn open_at(&self) -> io::Result<ContentAt> {
+        Ok(ContentAt(match &self.0 {
+            Source::Bytes(bytes) => Held::Bytes(bytes.clone()),
+            Source::Host { path, len } => Held::File(open_host(path, *len)?),
+            Source::Span { file, name, offset, len } => {
+                Held::File(SpanReader { file: file.clone(), name: name.clone(), at: *offset, end: offset + len })
+            }
+        }))
     }
 
     /// All of it in memory; refuses more than `limit` bytes.
@@ -102,11 +111,57 @@ impl From<String> for Content {
     }
 }
 
+/// A [`Content`] held open for reading at any offset.
+#[derive(Debug)]
+pub struct ContentAt(Held);
+
+#[derive(Debug)]
+enum Held {
+    Bytes(Arc<[u8]>),
+    File(SpanReader),
+}
+
+impl ContentAt {
+    /// The bytes of `at..at + len`, or an error if they are not all there:
+    /// nothing is allocated for a stretch that ends behind the content.
+    pub fn read(&self, at: u64, len: u64) -> io::Result<Vec<u8>> {
+        let total = match &self.0 {
+            Held::Bytes(bytes) => bytes.len() as u64,
+            Held::File(span) => span.end - span.at,
+        };
+        let Some(end) = at.checked_add(len).filter(|&end| end <= total) else {
+            let text = format!("{len} bytes at offset {at} are asked for, and there are {total} bytes in all");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        };
+        match &self.0 {
+            Held::Bytes(bytes) => Ok(bytes[at as usize..end as usize].to_vec()),
+            Held::File(SpanReader { file, name, at: start, .. }) => {
+                let mut bytes = vec![0; len as usize];
+                file.read_exact_at(&mut bytes, start + at).map_err(|e| match e.kind() {
+                    io::ErrorKind::UnexpectedEof => changed(name, total),
+                    kind => io::Error::new(kind, format!("{name}: {e}")),
+                })?;
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+fn open_host(path: &Path, len: u64) -> io::Result<SpanReader> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    let file = File::open(path).map_err(named)?;
+    if file.metadata().map_err(named)?.len() != len {
+        return Err(changed(&path.display(), len));
+    }
+    Ok(SpanReader { file: Arc::new(file), name: path.to_string_lossy().into(), at: 0, end: len })
+}
+
 fn changed(name: &dyn std::fmt::Display, len: u64) -> io::Error {
     let text = format!("{name}: changed while it was being packed (it had {len} bytes); build again");
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
+#[derive(Debug)]
 struct SpanReader {
     file: Arc<File>,
     name: Arc<str>,
@@ -157,5 +212,20 @@ mod tests {
         assert_eq!(Content::span(file.clone(), "x.tar", 2, 3).read_all(9).unwrap(), b"234");
         assert!(Content::span(file.clone(), "x.tar", 8, 5).read_all(9).is_err());
         assert!(Content::span(file, "x.tar", 0, 10).read_all(9).is_err(), "the limit holds");
+    }
+
+    #[test]
+    fn stretches_are_read_whole_or_not_at_all() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let span = Content::span(Arc::new(file.reopen().unwrap()), "x.tar", 0, 10);
+        for content in [Content::host(file.path(), 10), span, b"0123456789".to_vec().into()] {
+            let content = content.open_at().unwrap();
+            assert_eq!(content.read(3, 4).unwrap(), b"3456");
+            assert_eq!(content.read(10, 0).unwrap(), b"");
+            assert!(content.read(7, 4).is_err());
+            assert!(content.read(u64::MAX, 2).is_err(), "an offset that overflows");
+            assert!(content.read(0, u64::MAX).is_err(), "a length nobody has memory for");
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use content::Content;
+pub use content::{Content, ContentAt};
 pub use overlay::{OverlayError, Replaced};
 pub use path::{Escaped, PathError, TreePath, unescape};
 
