@@ -1,0 +1,88 @@
+//! Every test there is, and one closing line over them all.
+
+mod tally;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::image::Builder;
+use crate::run::{self, say};
+use crate::{setup, tidy};
+use tally::Tally;
+
+/// `cargo xtask test`
+pub(crate) fn test() -> Result<ExitCode> {
+    setup::run()?;
+    let mut tally = Tally::default();
+    run_tests(&mut tally)?;
+    Ok(close(&tally))
+}
+
+/// `cargo xtask ci`: the checks that need no image, then the tests. A failed
+/// check is counted and does not hide what the tests would have said.
+pub(crate) fn ci() -> Result<ExitCode> {
+    setup::run()?;
+    let mut tally = Tally::default();
+    let fmt = run::run(run::cargo().args(["fmt", "--all", "--check"]));
+    let clippy = run::run(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    for (name, outcome) in [("fmt", fmt), ("clippy", clippy), ("tidy", tidy::run())] {
+        tally.count(outcome.is_ok());
+        match outcome {
+            Ok(()) => println!("{name}: ok"),
+            Err(error) => println!("{name}: FAILED: {error:#}"),
+        }
+    }
+    run_tests(&mut tally)?;
+    Ok(close(&tally))
+}
+
+/// The last line of the output, whatever happened.
+fn close(tally: &Tally) -> ExitCode {
+    println!("{tally}");
+    if tally.has_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn run_tests(tally: &mut Tally) -> Result<()> {
+    let builder = match Builder::build() {
+        Ok(builder) => builder,
+        Err(error) => {
+            println!("build: FAILED: {error:#}");
+            tally.count(false);
+            return Ok(());
+        }
+    };
+    let mut test = run::cargo();
+    test.args(["test", "--workspace", "--no-fail-fast"]);
+    let libfuse = run::succeeds(Command::new("pkg-config").args(["--exists", "fuse"]));
+    if libfuse || std::env::var_os("CI").is_some() {
+        test.args(["--features", "liveroot-tests/cdfs-oracle"]);
+    } else {
+        say("no libfuse here: going without the cdfs oracle");
+    }
+    builder.environment(&mut test);
+    let ended_well = stream(test, |line| tally.read(line))?;
+    if !ended_well && !tally.has_failures() {
+        // It did not compile, or a runner died before it could count.
+        tally.count(false);
+    }
+    Ok(())
+}
+
+/// Passes the program's output on as it comes, errors and results in one stream
+/// so that they stay in order, and says whether it ended well.
+fn stream(mut command: Command, mut read: impl FnMut(&str)) -> Result<bool> {
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().context("cannot start cargo")?;
+    // It holds the pipe's writing end, and the reader below would never see the end.
+    drop(command);
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        read(&line);
+    }
+    Ok(child.wait()?.success())
+}
