@@ -1,0 +1,170 @@
+//! What a block device holds, told from its first bytes: file system, label
+//! and UUID in the forms that blkid(8) prints and that `LABEL=` and `UUID=` of
+//! the command line are compared with.
+//!
+//! Everything read is foreign: no count or offset from the device is trusted
+//! without a bound, and what does not fit is "not this file system".
+
+mod ext;
+mod fat;
+mod iso9660;
+mod more;
+
+use std::fmt::Write;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::contract::BootId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fs {
+    Iso9660,
+    Squashfs,
+    Erofs,
+    Ext2,
+    Ext3,
+    Ext4,
+    Vfat,
+    Exfat,
+    Ntfs,
+    Xfs,
+    Btrfs,
+    F2fs,
+}
+
+impl Fs {
+    /// As mount(2) takes it.
+    pub fn name(self) -> &'static str {
+        // The alias is `fs-` and the type, for every one of them.
+        &self.kmod_alias()[3..]
+    }
+
+    /// The modalias of the kmod that mounts it.
+    pub fn kmod_alias(self) -> &'static str {
+        match self {
+            Self::Iso9660 => "fs-iso9660",
+            Self::Squashfs => "fs-squashfs",
+            Self::Erofs => "fs-erofs",
+            Self::Ext2 => "fs-ext2",
+            Self::Ext3 => "fs-ext3",
+            Self::Ext4 => "fs-ext4",
+            Self::Vfat => "fs-vfat",
+            Self::Exfat => "fs-exfat",
+            Self::Ntfs => "fs-ntfs3",
+            Self::Xfs => "fs-xfs",
+            Self::Btrfs => "fs-btrfs",
+            Self::F2fs => "fs-f2fs",
+        }
+    }
+
+    /// Kmods it asks for by name when it is mounted, through /sbin/modprobe,
+    /// which is not there: whichever of them exist are to be loaded before.
+    pub fn helpers(self) -> &'static [&'static str] {
+        match self {
+            // The kernel's default code page and its usual default charsets.
+            Self::Vfat => &["nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8"],
+            _ => &[],
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superblock {
+    pub fs: Fs,
+    /// Bytes that a stranger chose; empty when there is none.
+    pub label: Vec<u8>,
+    /// Empty when there is none.
+    pub uuid: String,
+    /// Of our own media only.
+    pub boot_id: Option<BootId>,
+}
+
+impl Superblock {
+    fn new(fs: Fs, label: Vec<u8>, uuid: String) -> Self {
+        Self { fs, label, uuid, boot_id: None }
+    }
+}
+
+type Probe = fn(&Device) -> io::Result<Option<Superblock>>;
+
+/// An ISO image leaves its first 32 KiB to others, and no file system of those
+/// before it here leaves an old image's descriptors any meaning; those behind
+/// it are known by less (FAT has no magic) or by what an image overwrites.
+const PROBES: [Probe; 10] = [
+    more::squashfs,
+    ext::probe,
+    more::erofs,
+    more::xfs,
+    more::f2fs,
+    more::ntfs,
+    more::exfat,
+    iso9660::probe,
+    more::btrfs,
+    fat::probe,
+];
+
+/// `Ok(None)` is a device with nothing we know on it; an error is one that
+/// cannot be read.
+pub fn probe(device: &impl FileExt, size: u64) -> io::Result<Option<Superblock>> {
+    let device = Device { device, size };
+    for probe in PROBES {
+        if let Some(superblock) = probe(&device)? {
+            return Ok(Some(superblock));
+        }
+    }
+    Ok(None)
+}
+
+struct Device<'a> {
+    device: &'a dyn FileExt,
+    size: u64,
+}
+
+impl Device<'_> {
+    /// `None` where the device ends before.
+    fn read<const N: usize>(&self, offset: u64) -> io::Result<Option<[u8; N]>> {
+        let mut bytes = [0; N];
+        if offset.checked_add(N as u64).is_none_or(|end| end > self.size) {
+            return Ok(None);
+        }
+        match self.device.read_exact_at(&mut bytes, offset) {
+            Ok(()) => Ok(Some(bytes)),
+            // It got smaller under us: a card was pulled.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn le16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn le32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Up to the first NUL.
+fn c_str(bytes: &[u8]) -> Vec<u8> {
+    bytes.split(|&b| b == 0).next().unwrap_or_default().to_vec()
+}
+
+/// Without the padding behind it.
+fn trimmed(bytes: &[u8]) -> Vec<u8> {
+    c_str(bytes).trim_ascii_end().to_vec()
+}
+
+/// In the form of RFC 9562; all zeros are no UUID.
+fn uuid(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    if bytes.iter().any(|&b| b != 0) {
+        for (n, byte) in bytes.iter().enumerate() {
+            if matches!(n, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+    }
+    text
+}

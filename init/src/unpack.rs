@@ -1,0 +1,120 @@
+//! Packages: tar archives, compressed or not, extracted over a root directory.
+//!
+//! A package is foreign data. Nothing it holds lands outside the root, nothing
+//! is left half written, and what gives rights on the machine (set-uid bits,
+//! device nodes, capabilities) needs the manifest's word that it may.
+
+mod archive;
+mod error;
+mod member;
+mod pax;
+mod place;
+mod root;
+
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use self::archive::Archive;
+pub use self::error::{Refusal, UnpackError};
+use self::member::{Kind, Member};
+use self::place::Placer;
+use self::root::Root;
+use crate::decompress::{Codec, MAGIC_LEN};
+
+/// A whole desktop has a third of it. Entries without contents cost memory that
+/// no cap on bytes holds.
+const ENTRIES_MAX: u64 = 1 << 20;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all regular files together.
+    pub unpacked: u64,
+    /// Set-uid and set-gid files, file capabilities and device nodes are allowed.
+    pub privileged: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    pub entries: u64,
+    /// Of regular files.
+    pub bytes: u64,
+}
+
+/// Extracts a package over `root`. After an error the entries before the one it
+/// names are there, whole, and nothing of that one.
+pub fn package(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
+    let root_of = |errno| UnpackError::Failed {
+        entry: root.as_os_str().as_encoded_bytes().to_vec(),
+        doing: "open the root directory",
+        errno,
+    };
+    extract(Box::new(input), Root::open(root).map_err(root_of)?, limits)
+}
+
+fn extract(mut input: Box<dyn Read + '_>, root: Root, limits: &Limits) -> Result<Summary, UnpackError> {
+    let unreadable = |error| UnpackError::Read { after: Vec::new(), error };
+    let mut magic = Vec::new();
+    input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic).map_err(unreadable)?;
+    let codec = Codec::of(&magic);
+    let whole = BufReader::with_capacity(64 << 10, io::Cursor::new(magic).chain(input));
+    let mut archive = Archive::new(codec.reader(whole).map_err(unreadable)?);
+
+    let mut placer = Placer::new(root);
+    let mut summary = Summary::default();
+    while let Some(member) = archive.next()? {
+        summary.entries += 1;
+        summary.bytes = summary.bytes.saturating_add(member.size);
+        let path =
+            check(&member, limits, &summary).map_err(|why| UnpackError::Refused { entry: member.name.clone(), why })?;
+        placer.place(&path, &member, &mut archive)?;
+    }
+    placer.finish()?;
+    Ok(summary)
+}
+
+/// Everything that can be said against an entry before anything is written;
+/// its path below the root when there is nothing. `sum` has it counted in.
+fn check(member: &Member, limits: &Limits, sum: &Summary) -> Result<Vec<u8>, Refusal> {
+    let path = normal(&member.name)?;
+    if sum.entries > ENTRIES_MAX {
+        return Err(Refusal::TooMany(ENTRIES_MAX));
+    }
+    if sum.bytes > limits.unpacked {
+        return Err(Refusal::Larger(limits.unpacked));
+    }
+    if !limits.privileged {
+        // On a directory set-gid gives nobody rights: what is made in it gets
+        // its group, as /var/mail has it.
+        if member.mode & 0o6000 != 0 && member.kind == Kind::File {
+            return Err(Refusal::SetId);
+        }
+        if matches!(member.kind, Kind::Device { .. }) {
+            return Err(Refusal::Device);
+        }
+        if member.xattrs.iter().any(|(name, _)| !name.starts_with(b"user.")) {
+            return Err(Refusal::Attribute);
+        }
+    }
+    Ok(path)
+}
+
+/// A path as archives write it, without its `.`, doubled and outer slashes.
+fn normal(written: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if written.contains(&0) {
+        return Err(Refusal::Nul);
+    }
+    let mut path = Vec::with_capacity(written.len());
+    for name in written.split(|&b| b == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => return Err(Refusal::Climbs),
+            name => {
+                if !path.is_empty() {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(name);
+            }
+        }
+    }
+    Ok(path)
+}
