@@ -1,1 +1,111 @@
-//! ISO 9660.
+//! ISO 9660 images with Rock Ridge and El Torito that boot from a disc and
+//! from a stick, written without root and without an external tool.
+//!
+//! [`Image`] says what is asked for, [`layout`] decides where every byte goes
+//! (pure: it reads no content), [`Layout::write`] appends them in order.
+//! The crate knows trees and boot images; it knows no kernel and no profile.
+
+mod date;
+mod descriptor;
+mod directory;
+mod el_torito;
+mod format;
+mod label;
+mod layout;
+mod name;
+mod rock_ridge;
+mod system_area;
+mod write;
+
+use tree::{Content, Tree, TreePath};
+
+pub use format::SECTOR;
+pub use label::{LabelError, VolumeId};
+pub use layout::{Extent, Layout, LayoutError, layout};
+pub use write::WriteError;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Image<'a> {
+    pub tree: &'a Tree,
+    pub volume_id: VolumeId,
+    /// Up to 128 printable ASCII characters, like the next three.
+    pub volume_set: String,
+    pub publisher: String,
+    pub preparer: String,
+    pub application: String,
+    /// Every date in the volume descriptors, in seconds since 1970; the dates
+    /// of files come from the tree.
+    pub epoch: i64,
+    pub boot: Option<Boot>,
+    pub system_area: SystemArea,
+    /// Sectors of zeros at the end. Drives that read ahead fail on the last
+    /// sectors of a disc burnt track-at-once; 150 is what other writers add.
+    pub pad_sectors: u32,
+}
+
+impl<'a> Image<'a> {
+    /// Nothing but the tree and its name: not bootable, not padded.
+    pub fn new(tree: &'a Tree, volume_id: VolumeId, epoch: i64) -> Self {
+        Self {
+            tree,
+            volume_id,
+            volume_set: String::new(),
+            publisher: String::new(),
+            preparer: String::new(),
+            application: String::new(),
+            epoch,
+            boot: None,
+            system_area: SystemArea::None,
+            pad_sectors: 0,
+        }
+    }
+}
+
+/// El Torito: what firmware starts from a disc. The catalog itself has no
+/// name in the tree.
+#[derive(Debug, Clone, Default)]
+pub struct Boot {
+    pub bios: Option<BiosImage>,
+    pub efi: Option<EfiImage>,
+}
+
+/// A no-emulation boot image among the tree's files.
+#[derive(Debug, Clone)]
+pub struct BiosImage {
+    pub path: TreePath,
+    /// Tell the image where it stands: isolinux.bin and GRUB's eltorito.img
+    /// find the rest of themselves so.
+    pub boot_info_table: bool,
+    /// GRUB's own pointer beside it.
+    pub grub2_boot_info: bool,
+    /// How much firmware loads, in units of 512 bytes. 4 is what BIOSes are
+    /// tested with.
+    pub load_sectors: u16,
+}
+
+impl BiosImage {
+    pub fn isolinux(path: TreePath) -> Self {
+        Self { path, boot_info_table: true, grub2_boot_info: false, load_sectors: 4 }
+    }
+}
+
+/// The ESP: a FAT image that UEFI looks for its loader in.
+#[derive(Debug, Clone)]
+pub enum EfiImage {
+    /// A file of the tree.
+    File(TreePath),
+    /// Put behind the tree's files, at a multiple of 1 MiB, without a name.
+    Appended(Content),
+}
+
+/// What the first 32 KiB hold: how the image boots when it is a disk.
+#[derive(Debug, Clone)]
+pub enum SystemArea {
+    None,
+    /// One active MBR partition over the whole image. `mbr_code` is syslinux's
+    /// `isohdpfx.bin`, which starts the BIOS boot image.
+    Isohybrid {
+        mbr_code: Vec<u8>,
+    },
+}

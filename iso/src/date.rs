@@ -1,0 +1,86 @@
+//! Dates as the disc has them, always in UTC: an image must not tell which
+//! time zone it was made in.
+
+#![allow(clippy::cast_sign_loss)] // fields of a date are never negative
+
+/// A point in time, broken down.
+struct Civil {
+    year: i64,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+}
+
+/// Howard Hinnant's `civil_from_days`: the proleptic Gregorian calendar,
+/// counted from 1 March so that the leap day comes last.
+fn civil(seconds: i64) -> Civil {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    Civil {
+        year: year_of_era + era * 400 + i64::from(month <= 2),
+        month: month as u8,
+        day: (day_of_year - (153 * from_march + 2) / 5 + 1) as u8,
+        hour: (rest / 3600) as u8,
+        minute: (rest / 60 % 60) as u8,
+        second: (rest % 60) as u8,
+    }
+}
+
+/// What the seven-byte form can tell: 1900-01-01 to 2155-12-31.
+const SHORT_RANGE: std::ops::RangeInclusive<i64> = -2_208_988_800..=5_869_583_999;
+
+/// The form of directory records and of Rock Ridge (ECMA-119 9.1.5). A date
+/// out of its range becomes the nearest one in it.
+pub(crate) fn short(seconds: i64) -> [u8; 7] {
+    let c = civil(seconds.clamp(*SHORT_RANGE.start(), *SHORT_RANGE.end()));
+    [(c.year - 1900) as u8, c.month, c.day, c.hour, c.minute, c.second, 0]
+}
+
+/// The form of volume descriptors: sixteen digits and the zone (ECMA-119
+/// 8.4.26.1).
+pub(crate) fn long(seconds: i64) -> [u8; 17] {
+    let c = civil(seconds);
+    let year = c.year.clamp(1, 9999);
+    let text = format!("{year:04}{:02}{:02}{:02}{:02}{:02}00", c.month, c.day, c.hour, c.minute, c.second);
+    let mut out = [0; 17];
+    out[..16].copy_from_slice(text.as_bytes());
+    out
+}
+
+/// The same form when there is no date.
+pub(crate) const LONG_UNSET: [u8; 17] = *b"0000000000000000\0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_dates() {
+        for (seconds, expected) in [
+            (0, &b"1970010100000000\0"[..]),
+            (951_782_400, b"2000022900000000\0"),
+            (1_709_251_199, b"2024022923595900\0"),
+            (4_107_542_400, b"2100030100000000\0"),
+            (-1, b"1969123123595900\0"),
+        ] {
+            assert_eq!(long(seconds), expected, "{seconds}");
+        }
+        assert_eq!(short(1_709_251_199), [124, 2, 29, 23, 59, 59, 0]);
+    }
+
+    #[test]
+    fn a_date_out_of_range_becomes_the_nearest() {
+        assert_eq!(short(i64::MIN), [0, 1, 1, 0, 0, 0, 0]);
+        assert_eq!(short(i64::MAX), [255, 12, 31, 23, 59, 59, 0]);
+        assert_eq!(short(*SHORT_RANGE.start()), [0, 1, 1, 0, 0, 0, 0]);
+        assert_eq!(short(*SHORT_RANGE.end()), [255, 12, 31, 23, 59, 59, 0]);
+    }
+}
