@@ -1,0 +1,94 @@
+//! Firmware that kmods name in their modinfo.
+
+use std::collections::BTreeSet;
+
+use tree::{Kind, Leaf, Node, Provenance, Tree, TreePath};
+
+use super::catalog::Catalog;
+use super::select::Selection;
+use super::stage::StageError;
+
+/// Symlinks in linux-firmware go one or two deep.
+const MAX_LINKS: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub kmod: String,
+    /// As the kmod names it: a path below lib/firmware, or a glob.
+    pub path: String,
+}
+
+/// Puts what the selection names below lib/firmware of `out`, as it is shipped
+/// (the kernel it was shipped with reads its compression), symlinks with what
+/// they lead to. Returns what is not there.
+pub(super) fn stage(
+    firmware: &Tree,
+    catalog: &Catalog,
+    selection: &Selection,
+    out: &mut Tree,
+) -> Result<Vec<Missing>, StageError> {
+    let mut missing = Vec::new();
+    let names: Vec<(TreePath, String)> = firmware
+        .walk()
+        .filter(|item| !item.is_dir())
+        .map(|item| (item.path.clone(), String::from_utf8_lossy(item.path.as_bytes()).into_owned()))
+        .collect();
+    for (id, reason) in selection.iter() {
+        let kmod = catalog.get(id);
+        for named in &kmod.info.firmware {
+            let found: Vec<&TreePath> =
+                names.iter().filter(|(_, name)| provides(name, named)).map(|(path, _)| path).collect();
+            if found.is_empty() {
+                missing.push(Missing { kmod: kmod.name.clone(), path: named.clone() });
+            }
+            let from = Provenance::new(format!("firmware of kmod {}", kmod.name));
+            let from = reason.causes().fold(from, |chain, cause| chain.because(cause));
+            for path in found {
+                copy(firmware, path, out, &from)?;
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The kernel tries a firmware's plain name first, then with these suffixes
+/// (kernel: drivers/base/firmware_loader/main.c).
+fn provides(file: &str, named: &str) -> bool {
+    let plain = [".zst", ".xz"].iter().find_map(|end| file.strip_suffix(end));
+    [Some(file), plain].into_iter().flatten().any(|name| name == named || super::glob::matches(named, name))
+}
+
+fn copy(firmware: &Tree, path: &TreePath, out: &mut Tree, from: &Provenance) -> Result<(), StageError> {
+    let mut path = path.clone();
+    let mut seen = BTreeSet::new();
+    while seen.len() < MAX_LINKS && seen.insert(path.clone()) {
+        let at = TreePath::new("lib/firmware")?.join(path.as_bytes())?;
+        let Some(item) = firmware.get(&path) else { break };
+        let Node::Leaf { kind, .. } = item.node else { break };
+        if !out.contains(&at) {
+            out.insert_leaf(at, Leaf { meta: item.meta.clone(), kind: kind.clone() }, from.clone())?;
+        }
+        let Kind::Symlink(target) = kind else { break };
+        let Some(next) = resolve(&path, target) else { break };
+        path = next;
+    }
+    Ok(())
+}
+
+/// Where a symlink of lib/firmware leads within it.
+fn resolve(link: &TreePath, target: &[u8]) -> Option<TreePath> {
+    let absolute = [&b"/lib/firmware/"[..], b"/usr/lib/firmware/"].iter().find_map(|dir| target.strip_prefix(*dir));
+    if let Some(target) = absolute {
+        return TreePath::new(target).ok();
+    }
+    let mut parts: Vec<&[u8]> = link.components().collect();
+    parts.pop();
+    for part in target.split(|&b| b == b'/') {
+        match part {
+            b".." => drop(parts.pop()?),
+            b"" | b"." => {}
+            name => parts.push(name),
+        }
+    }
+    TreePath::new(parts.join(&b'/')).ok()
+}

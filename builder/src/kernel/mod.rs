@@ -1,0 +1,169 @@
+//! A kernel as a package or a root carries it, and which of its kmods an
+//! initramfs needs.
+//!
+//! [`Kernel`] is the files, [`Catalog`] what its kmods say about themselves,
+//! [`Selection`] the ones that were asked for with everything they need, and
+//! [`Staged`] the tree of them with the index that `/init` reads.
+
+mod builtin;
+pub mod catalog;
+mod decompress;
+mod firmware;
+mod glob;
+mod image;
+pub mod modinfo;
+mod order;
+pub mod pattern;
+pub mod select;
+pub mod sets;
+mod stage;
+
+use std::collections::BTreeSet;
+use std::io;
+
+use tree::{Conflict, Content, Item, Kind, Leaf, Node, Provenance, Tree, TreePath};
+
+pub use builtin::Builtin;
+pub use catalog::{Catalog, CatalogError, Kmod, KmodId};
+pub use firmware::Missing as MissingFirmware;
+pub use select::{SelectError, Selection, select};
+pub use stage::{StageError, Staged, stage};
+
+/// Text lists of a kernel package are a few hundred KiB.
+const MAX_LIST: u64 = 16 << 20;
+
+#[derive(Debug)]
+pub struct Kernel {
+    /// `uname -r` of it: `6.1.0-40-amd64`.
+    pub release: String,
+    /// vmlinuz, as the boot loader takes it.
+    pub image: Content,
+    /// The `.config` it was built with, if it comes along.
+    pub config: Option<Content>,
+    /// lib/modules/RELEASE: `kernel/…`, `modules.builtin` …
+    pub modules: Tree,
+    /// lib/firmware.
+    pub firmware: Tree,
+    pub from: Provenance,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    #[error("no kernel in {from}: it should have boot/vmlinuz-RELEASE, or vmlinuz in lib/modules/RELEASE")]
+    None { from: Provenance },
+    #[error("several kernels in {from}: {}; take a source that has one", .releases.join(", "))]
+    Several { releases: Vec<String>, from: Provenance },
+    #[error("no kmods for kernel {release} in {from}: lib/modules/{release} is not there")]
+    NoModules { release: String, from: Provenance },
+    #[error("{path} calls itself {found}, and its kmods are for {release}")]
+    Release { path: TreePath, found: String, release: String },
+    #[error("kernel {path} cannot be read")]
+    Image { path: TreePath, source: io::Error },
+    #[error("kernel in {from}")]
+    Tree { from: Provenance, source: Conflict },
+}
+
+impl Kernel {
+    /// Finds the one kernel of a root: an unpacked package, or a distribution's.
+    pub fn from_tree(root: &Tree, from: &Provenance) -> Result<Self, KernelError> {
+        let images = images(root);
+        let releases: BTreeSet<&str> = images.iter().map(|(release, _)| release.as_str()).collect();
+        if releases.len() > 1 {
+            let releases = releases.into_iter().map(String::from).collect();
+            return Err(KernelError::Several { releases, from: from.clone() });
+        }
+        let Some((release, path)) = images.first() else { return Err(KernelError::None { from: from.clone() }) };
+        let image = file(root, path).expect("it was listed as a file");
+        check_release(&image, path, release)?;
+        let dir = MODULE_DIRS.iter().map(|dir| at(dir, release)).find(|dir| root.get(dir).is_some_and(|d| d.is_dir()));
+        let Some(dir) = dir else {
+            return Err(KernelError::NoModules { release: release.clone(), from: from.clone() });
+        };
+        let config = [at("boot", &format!("config-{release}")), at("", &format!("{dir}/config"))];
+        let cut =
+            |dir: &TreePath| subtree(root, dir).map_err(|source| KernelError::Tree { from: from.clone(), source });
+        let mut firmware = Tree::new();
+        for dir in FIRMWARE_DIRS.iter().map(|dir| at(dir, "")) {
+            if root.get(&dir).is_some_and(|item| item.is_dir()) {
+                firmware = cut(&dir)?;
+                break;
+            }
+        }
+        Ok(Self {
+            release: release.clone(),
+            image,
+            config: config.iter().find_map(|path| file(root, path)),
+            modules: cut(&dir)?,
+            firmware,
+            from: from.clone(),
+        })
+    }
+}
+
+const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
+const FIRMWARE_DIRS: [&str; 2] = ["lib/firmware", "usr/lib/firmware"];
+
+/// Release and path of every kernel image that stands where they stand.
+fn images(root: &Tree) -> Vec<(String, TreePath)> {
+    let mut images = Vec::new();
+    for item in root.children(&at("boot", "")).filter(|item| item.content().is_some()) {
+        let name = String::from_utf8_lossy(item.path.name()).into_owned();
+        // vmlinux-RELEASE is what ppc64 and s390x install.
+        let release = name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("vmlinux-"));
+        images.extend(release.map(|release| (release.to_string(), item.path.clone())));
+    }
+    for dir in MODULE_DIRS {
+        for item in root.children(&at(dir, "")) {
+            let release = String::from_utf8_lossy(item.path.name()).into_owned();
+            let path = at(dir, &format!("{release}/vmlinuz"));
+            if file(root, &path).is_some() {
+                images.push((release, path));
+            }
+        }
+    }
+    images
+}
+
+fn check_release(image: &Content, path: &TreePath, release: &str) -> Result<(), KernelError> {
+    let found = image::release(image).map_err(|source| KernelError::Image { path: path.clone(), source })?;
+    match found {
+        Some(found) if found != release => {
+            Err(KernelError::Release { path: path.clone(), found, release: release.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn at(dir: &str, rest: &str) -> TreePath {
+    TreePath::new(format!("{dir}/{rest}")).expect("names of a tree make a path")
+}
+
+fn file(root: &Tree, path: &TreePath) -> Option<Content> {
+    root.get(path).and_then(|item| item.content().cloned())
+}
+
+/// Everything below `dir`, as a tree of its own.
+fn subtree(root: &Tree, dir: &TreePath) -> Result<Tree, Conflict> {
+    let mut out = Tree::new();
+    for Item { path, meta, node, provenance } in root.walk_below(dir).skip(1) {
+        let path = path.strip_dir(dir).expect("it is below");
+        let meta = meta.clone();
+        match node {
+            Node::Dir => out.insert_dir(path, meta, provenance.clone())?,
+            Node::Leaf { kind, .. } => {
+                out.insert_leaf(path, Leaf { meta, kind: kind.clone() }, provenance.clone())?;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A text list of the package; one that is not there is empty.
+fn read_text(tree: &Tree, path: &str) -> io::Result<String> {
+    match tree.get(&at(path, "")).map(|item| item.node) {
+        Some(Node::Leaf { kind: Kind::File(content), .. }) => {
+            Ok(String::from_utf8_lossy(&content.read_all(MAX_LIST)?).into_owned())
+        }
+        _ => Ok(String::new()),
+    }
+}

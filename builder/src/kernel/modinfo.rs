@@ -1,0 +1,143 @@
+//! What a kmod says about itself: its `.modinfo` section, `key=value` strings
+//! each ended by NUL (kernel: include/linux/moduleparam.h).
+
+use tree::Content;
+
+use super::decompress;
+use crate::elf::{Malformed, Sections};
+
+/// The keys that decide what a kmod needs and what needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Modinfo {
+    /// Module names as the kernel's build wrote them, hard dependencies only.
+    pub depends: Vec<String>,
+    /// Globs over modaliases, and other names it answers to (`fs-ext4`).
+    pub aliases: Vec<String>,
+    /// Names or aliases to try before it.
+    pub pre: Vec<String>,
+    /// Names or aliases to try after it.
+    pub post: Vec<String>,
+    /// Names it may ask for while it runs: they should be at hand, not loaded.
+    pub weak: Vec<String>,
+    /// Paths or globs below lib/firmware.
+    pub firmware: Vec<String>,
+    /// Release and build options it was made for: `6.1.0-40-amd64 SMP …`.
+    pub vermagic: Option<String>,
+}
+
+impl Modinfo {
+    /// Reads a kmod as it stands on disk: plain or compressed.
+    pub fn load(content: &Content) -> Result<Self, Malformed> {
+        let plain = decompress::to_plain(content)?;
+        let sections = Sections::load(&plain)?;
+        if !sections.relocatable {
+            return Err(Malformed::NotElf);
+        }
+        Ok(sections.get(".modinfo")?.map(|section| Self::parse(&section)).unwrap_or_default())
+    }
+
+    /// Never fails: what is not `key=value`, and keys of no meaning here
+    /// (license, parm …), are passed over, as the kernel does.
+    pub fn parse(section: &[u8]) -> Self {
+        let mut info = Self::default();
+        for entry in section.split(|&b| b == 0) {
+            let entry = String::from_utf8_lossy(entry);
+            let Some((key, value)) = entry.split_once('=') else { continue };
+            info.add(key, value);
+        }
+        info
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        match key {
+            "depends" => self.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(String::from)),
+            "alias" => self.aliases.push(value.to_string()),
+            "softdep" => self.add_softdep(value),
+            "weakdep" => self.weak.extend(value.split_ascii_whitespace().map(String::from)),
+            "firmware" => self.firmware.push(value.to_string()),
+            "vermagic" => self.vermagic = Some(value.to_string()),
+            _ => {}
+        }
+    }
+
+    /// `pre: a b post: c`. Words before the first key mean nothing to
+    /// modprobe (modprobe.d(5)), and cifs has some.
+    fn add_softdep(&mut self, value: &str) {
+        let mut list = None;
+        for word in value.split_ascii_whitespace() {
+            match (word, &mut list) {
+                ("pre:", _) => list = Some(false),
+                ("post:", _) => list = Some(true),
+                (word, Some(false)) => self.pre.push(word.to_string()),
+                (word, Some(true)) => self.post.push(word.to_string()),
+                (_, None) => {}
+            }
+        }
+    }
+}
+
+/// A kmod's name from its file's: `snd-pcm.ko.xz` is `snd_pcm`. `None` for
+/// what is not named as a kmod.
+pub fn kmod_name(file: &[u8]) -> Option<String> {
+    let stem = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().find_map(|end| file.strip_suffix(end.as_bytes()))?;
+    let name = std::str::from_utf8(stem).ok()?;
+    (!name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())).then(|| canonical(name))
+}
+
+/// `-` and `_` are one letter in the names of kmods.
+pub fn canonical(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::elf::fake;
+
+    #[test]
+    fn says_what_it_needs() {
+        let info = Modinfo::parse(
+            b"license=GPL\0alias=fs-ext4\0depends=jbd2,mbcache\0softdep=pre: crypto-crc32c post: b\0\
+              firmware=a/b.bin\0softdep=gcm\0weakdep=x y\0vermagic=6.1.0 SMP\0noise\0",
+        );
+        assert_eq!(info.depends, ["jbd2", "mbcache"]);
+        assert_eq!(info.aliases, ["fs-ext4"]);
+        assert_eq!((info.pre, info.post), (vec!["crypto-crc32c".to_string()], vec!["b".to_string()]));
+        assert_eq!(info.weak, ["x", "y"]);
+        assert_eq!(info.firmware, ["a/b.bin"]);
+        assert_eq!(info.vermagic.as_deref(), Some("6.1.0 SMP"));
+        assert_eq!(Modinfo::parse(b"depends=\0").depends, [""; 0]);
+    }
+
+    #[test]
+    fn reads_every_compression_by_its_magic() {
+        let plain = fake::kmod(&["depends=dep"]);
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut xz = xz2::write::XzEncoder::new(Vec::new(), 0);
+        gz.write_all(&plain).unwrap();
+        xz.write_all(&plain).unwrap();
+        let zst = zstd::bulk::compress(&plain, 1).unwrap();
+        for packed in [plain.clone(), gz.finish().unwrap(), xz.finish().unwrap(), zst] {
+            for len in 0..packed.len() {
+                let _ = Modinfo::load(&packed[..len].to_vec().into());
+            }
+            assert_eq!(Modinfo::load(&packed.into()).unwrap().depends, ["dep"]);
+        }
+    }
+
+    #[test]
+    fn a_kmod_is_known_by_its_file_name() {
+        for (file, name) in [
+            ("snd-pcm.ko", Some("snd_pcm")),
+            ("ahci.ko.zst", Some("ahci")),
+            ("modules.order", None),
+            (".ko", None),
+            ("a b.ko", None),
+            ("x.ko.bz2", None),
+        ] {
+            assert_eq!(kmod_name(file.as_bytes()).as_deref(), name, "{file}");
+        }
+    }
+}

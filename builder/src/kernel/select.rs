@@ -1,0 +1,158 @@
+//! Which kmods were asked for, what they need, and why each is there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tree::Provenance;
+
+use super::catalog::{Catalog, KmodId, known_names};
+use super::pattern::{Pattern, Pick};
+use super::sets;
+use crate::profile::nearest;
+
+/// Kmods in the order of modules.order.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    chosen: BTreeMap<KmodId, Provenance>,
+    /// What is odd and stops nothing.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    #[error("no kmod is called `{name}` in kernel {release}{} ({from})", hint(.nearest.as_deref()))]
+    Unknown { name: String, nearest: Option<String>, release: String, from: Provenance },
+    #[error("`{pattern}` matches no kmod of kernel {release} ({from})")]
+    NoMatch { pattern: String, release: String, from: Provenance },
+    #[error("there is no set `@{name}`; there are @{} ({from})", .known.join(", @"))]
+    UnknownSet { name: String, known: Vec<&'static str>, from: Provenance },
+    #[error("kmod {name} is excluded and needed: {chain}; exclude what needs it too")]
+    ExcludedButNeeded { name: String, chain: Provenance },
+    #[error("kmod {name} needs {missing}, which kernel {release} has neither as a kmod nor built in ({chain})")]
+    Missing { name: String, missing: String, release: String, chain: Provenance },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; is it `{name}`?")).unwrap_or_default()
+}
+
+impl Selection {
+    /// Every kmod of it, and the chain of reasons: the nearest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (KmodId, &Provenance)> {
+        self.chosen.iter().map(|(id, reason)| (*id, reason))
+    }
+
+    pub fn reason(&self, id: KmodId) -> Option<&Provenance> {
+        self.chosen.get(&id)
+    }
+
+    pub fn contains(&self, id: KmodId) -> bool {
+        self.chosen.contains_key(&id)
+    }
+}
+
+/// Takes what the patterns name, then everything that needs to be there with
+/// it. An exclusion holds wherever it stands in the list.
+pub fn select(catalog: &Catalog, patterns: &[String], from: &Provenance) -> Result<Selection, SelectError> {
+    let mut selection = Selection::default();
+    let (out, into): (Vec<_>, Vec<_>) =
+        patterns.iter().map(|written| (written, Pattern::parse(written))).partition(|(_, pattern)| pattern.exclude);
+    let mut excluded = BTreeSet::new();
+    for (written, pattern) in &out {
+        let taken = pick(catalog, written, &pattern.pick, from);
+        // A set may name kmods that this kernel does not have; so may an exclusion.
+        match taken {
+            Ok(taken) => excluded.extend(taken.into_iter().map(|(id, _)| id)),
+            Err(error @ SelectError::UnknownSet { .. }) => return Err(error),
+            Err(error) => selection.warnings.push(format!("nothing to exclude: {error}")),
+        }
+    }
+    let mut open = VecDeque::new();
+    for (written, pattern) in &into {
+        for (id, reason) in pick(catalog, written, &pattern.pick, from)? {
+            if !excluded.contains(&id) && !selection.contains(id) {
+                selection.chosen.insert(id, reason);
+                open.push_back(id);
+            }
+        }
+    }
+    while let Some(id) = open.pop_front() {
+        let kmod = catalog.get(id);
+        let reason = selection.chosen[&id].clone();
+        if let Some(missing) = kmod.missing.first() {
+            let (name, missing, release) = (kmod.name.clone(), missing.clone(), catalog.release.clone());
+            return Err(SelectError::Missing { name, missing, release, chain: reason });
+        }
+        let hard = kmod.direct.iter().map(|&dep| (dep, "needed by"));
+        let soft = kmod.pre.iter().map(|&dep| (dep, "tried before"));
+        let weak = kmod.weak.iter().map(|&dep| (dep, "may be asked for by"));
+        for (dep, relation) in hard.chain(soft).chain(weak) {
+            if selection.contains(dep) {
+                continue;
+            }
+            let chain = before(format!("{relation} {}", kmod.name), &reason);
+            if excluded.contains(&dep) {
+                if kmod.direct.contains(&dep) {
+                    return Err(SelectError::ExcludedButNeeded { name: catalog.get(dep).name.clone(), chain });
+                }
+                continue;
+            }
+            selection.chosen.insert(dep, chain);
+            open.push_back(dep);
+        }
+    }
+    Ok(selection)
+}
+
+fn before(cause: String, rest: &Provenance) -> Provenance {
+    rest.causes().fold(Provenance::new(cause), |chain, cause| chain.because(cause))
+}
+
+/// The kmods that one word names, and the reason it gives each.
+fn pick(
+    catalog: &Catalog,
+    written: &str,
+    pick: &Pick,
+    from: &Provenance,
+) -> Result<Vec<(KmodId, Provenance)>, SelectError> {
+    let asked = || before(format!("kernel.modules `{written}`"), from);
+    let taken: Vec<_> = match pick {
+        Pick::Set(name) => return pick_set(catalog, name, from),
+        Pick::Name(name) => match catalog.find(name) {
+            Some(id) => vec![(id, asked())],
+            None if catalog.builtin.has(name) => return Ok(Vec::new()),
+            None => {
+                let nearest = nearest(name, known_names(catalog)).map(String::from);
+                let (name, release) = (name.clone(), catalog.release.clone());
+                return Err(SelectError::Unknown { name, nearest, release, from: from.clone() });
+            }
+        },
+        glob => catalog.kmods().filter(|(_, kmod)| glob.matches(kmod)).map(|(id, _)| (id, asked())).collect(),
+    };
+    if taken.is_empty() && !builtin_matches(catalog, pick) {
+        let (pattern, release) = (written.to_string(), catalog.release.clone());
+        return Err(SelectError::NoMatch { pattern, release, from: from.clone() });
+    }
+    Ok(taken)
+}
+
+fn builtin_matches(catalog: &Catalog, pick: &Pick) -> bool {
+    match pick {
+        Pick::NameGlob(glob) => catalog.builtin.names().any(|name| super::glob::matches(glob, name)),
+        Pick::Alias(alias) => catalog.builtin.answers_to(alias),
+        Pick::Path(path) => catalog.builtin.has_path(path),
+        Pick::Set(_) | Pick::Name(_) => false,
+    }
+}
+
+fn pick_set(catalog: &Catalog, name: &str, from: &Provenance) -> Result<Vec<(KmodId, Provenance)>, SelectError> {
+    let Some(rules) = sets::rules(name) else {
+        let (name, known) = (name.to_string(), sets::names().collect());
+        return Err(SelectError::UnknownSet { name, known, from: from.clone() });
+    };
+    let reason = |why: &str| before(format!("set @{name}: {why}"), from);
+    let mut taken = Vec::new();
+    for (id, kmod) in catalog.kmods() {
+        taken.extend(rules.iter().find(|rule| rule.takes(kmod)).map(|rule| (id, reason(rule.why))));
+    }
+    Ok(taken)
+}

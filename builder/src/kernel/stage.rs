@@ -1,0 +1,95 @@
+//! A selection as files of the initramfs: the kmods, their firmware, and the
+//! index from which `/init` loads them.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use init::contract::initramfs;
+use init::kmods::{Alias, Kmod as IndexKmod, KmodIndex};
+use tree::{Conflict, Provenance, Tree, TreePath};
+
+use super::catalog::{Catalog, KmodId};
+use super::firmware;
+use super::select::Selection;
+use super::{Kernel, decompress};
+
+#[derive(Debug)]
+pub struct Staged {
+    /// Rooted at `/`: lib/modules/RELEASE/kernel/… and lib/firmware/….
+    pub tree: Tree,
+    /// The text of [`KmodIndex`], to be put at [`initramfs::KMODS`].
+    pub index: String,
+    /// Firmware that a kmod names and the source does not have. Most kmods
+    /// name files for hardware generations that few machines have, so this is
+    /// a matter for a summary, not an error.
+    pub missing_firmware: Vec<firmware::Missing>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error("{path} cannot be read")]
+    Read { path: TreePath, source: io::Error },
+    #[error("staging the kmods")]
+    Tree(#[from] Conflict),
+    #[error("firmware path that a kmod names")]
+    Path(#[from] tree::PathError),
+}
+
+/// Kmods are staged without their compression: the initramfs is compressed as
+/// a whole, which packs them tighter and spares every boot a second codec.
+pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection) -> Result<Staged, StageError> {
+    let dir = TreePath::new(format!("{}/{}", initramfs::MODULES, kernel.release))?;
+    let mut tree = Tree::new();
+    let mut paths = Vec::new();
+    for (id, reason) in selection.iter() {
+        let kmod = catalog.get(id);
+        let path = uncompressed(&kmod.path);
+        let content = decompress::to_plain(&kmod.content)
+            .map_err(|source| StageError::Read { path: kmod.path.clone(), source })?;
+        let from = Provenance::new(format!("kmod {}", kmod.name));
+        let from = reason.causes().fold(from, |chain, cause| chain.because(cause));
+        tree.insert_file(dir.join(path.as_bytes())?, 0o644, content, from)?;
+        paths.push(path);
+    }
+    let missing_firmware = firmware::stage(&kernel.firmware, catalog, selection, &mut tree)?;
+    Ok(Staged { tree, index: index(catalog, selection, &paths), missing_firmware })
+}
+
+fn uncompressed(path: &TreePath) -> TreePath {
+    let bytes = path.as_bytes();
+    let end = [".gz", ".xz", ".zst"].iter().find_map(|end| bytes.strip_suffix(end.as_bytes()));
+    TreePath::new(end.unwrap_or(bytes)).expect("a prefix of a path is one")
+}
+
+fn index(catalog: &Catalog, selection: &Selection, paths: &[TreePath]) -> String {
+    let numbers: BTreeMap<KmodId, u32> = selection.iter().zip(0..).map(|((id, _), n)| (id, n)).collect();
+    let paths: Vec<String> = paths.iter().map(|path| path.to_string().trim_start_matches('/').to_string()).collect();
+    let mut kmods = Vec::new();
+    let mut aliases = Vec::new();
+    for (id, path) in numbers.keys().zip(&paths) {
+        let kmod = catalog.get(*id);
+        kmods.push(IndexKmod {
+            name: &kmod.name,
+            path,
+            deps: kmod.deps.iter().map(|dep| numbers[dep]).collect(),
+            soft: softs(catalog, *id).iter().filter_map(|dep| numbers.get(dep).copied()).collect(),
+        });
+        aliases.extend(kmod.info.aliases.iter().map(|glob| Alias { kmod: numbers[id], glob }));
+    }
+    KmodIndex { release: &catalog.release, kmods, aliases, builtin: catalog.builtin.names().collect() }.print()
+}
+
+/// What to try before a kmod: also what its dependencies ask for, so that
+/// loading one kmod never means working out the softdeps of others.
+fn softs(catalog: &Catalog, id: KmodId) -> Vec<KmodId> {
+    let kmod = catalog.get(id);
+    let mut softs = Vec::new();
+    for &user in kmod.deps.iter().chain([&id]) {
+        for &soft in &catalog.get(user).pre {
+            if soft != id && !softs.contains(&soft) && !kmod.deps.contains(&soft) {
+                softs.push(soft);
+            }
+        }
+    }
+    softs
+}
