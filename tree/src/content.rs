@@ -1,15 +1,21 @@
 //! [`Content`]: a regular file's bytes, re-openable, with a length that is
 //! known before the first byte is read.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Cheap to clone; reads nothing until [`Content::open`].
 #[derive(Debug, Clone)]
-pub struct Content(Source);
+pub struct Content {
+    source: Source,
+    /// The window of the source that this is.
+    offset: u64,
+    len: u64,
+}
 
 #[derive(Debug, Clone)]
 enum Source {
@@ -20,88 +26,127 @@ enum Source {
         path: Arc<Path>,
         len: u64,
     },
-    /// A stretch of a file that is held open: the member of an archive.
-    Span {
-        file: Arc<File>,
-        name: Arc<str>,
-        offset: u64,
-        len: u64,
-    },
+    Held(Held),
 }
 
-impl Source {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Host { len, .. } | Self::Span { len, .. } => *len,
-        }
-    }
+/// A file that is held open, the archive that a member stands in. With a map
+/// it is read through it: what no stretch covers is zeros.
+#[derive(Debug, Clone)]
+struct Held {
+    file: Arc<File>,
+    name: Arc<str>,
+    map: Option<Arc<[Stretch]>>,
+}
+
+/// A run of stored bytes in a file with holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Where it stands in the content.
+    pub(crate) at: u64,
+    /// Where its bytes are in the archive.
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
 }
 
 impl Content {
     /// A file of the host that had `len` bytes when it was looked at.
     pub fn host(path: impl Into<Arc<Path>>, len: u64) -> Self {
-        Self(Source::Host { path: path.into(), len })
+        Self { source: Source::Host { path: path.into(), len }, offset: 0, len }
     }
 
     /// `len` bytes at `offset` of an open file; `name` is for messages.
     pub fn span(file: Arc<File>, name: impl Into<Arc<str>>, offset: u64, len: u64) -> Self {
-        Self(Source::Span { file, name: name.into(), offset, len })
+        Self { source: Source::Held(Held { file, name: name.into(), map: None }), offset, len }
+    }
+
+    /// `len` bytes of which only the `stretches`, in order and not
+    /// overlapping, are stored in `self`. `None` for content that is sparse
+    /// already or not held open: no archive nests them.
+    pub(crate) fn sparse(&self, mut stretches: Vec<Stretch>, len: u64) -> Option<Self> {
+        let Source::Held(Held { file, name, map: None }) = &self.source else { return None };
+        for stretch in &mut stretches {
+            stretch.offset = stretch.offset.checked_add(self.offset)?;
+        }
+        let held = Held { file: file.clone(), name: name.clone(), map: Some(stretches.into()) };
+        Some(Self { source: Source::Held(held), offset: 0, len })
+    }
+
+    /// A part of it; `None` where it would reach past the end.
+    pub fn slice(&self, offset: u64, len: u64) -> Option<Self> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        Some(Self { source: self.source.clone(), offset: self.offset.checked_add(offset)?, len })
     }
 
     pub fn len(&self) -> u64 {
-        self.0.len()
+        self.len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
     /// A reader that gives exactly [`Content::len`] bytes or an error that
     /// names the file: one that shrank or grew since it was looked at would
     /// otherwise shift everything an encoder has already placed.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(match &self.0 {
-            Source::Bytes(bytes) => Box::new(Cursor::new(bytes.clone())),
-            Source::Host { path, len } => Box::new(open_host(path, *len)?),
-            Source::Span { file, name, offset, len } => {
-                Box::new(SpanReader { file: file.clone(), name: name.clone(), at: *offset, end: offset + len })
-            }
-        })
+        Ok(Box::new(self.reader()?))
+    }
+
+    /// What [`Content::open`] gives, for those who seek.
+    pub fn reader(&self) -> io::Result<ContentReader> {
+        Ok(ContentReader { content: self.open_at()?, at: 0 })
     }
 
     /// For who needs a few stretches of a large file and not the rest of it.
     pub fn open_at(&self) -> io::Result<ContentAt> {
-        Ok(ContentAt(match &self.0 {
-            Source::Bytes(bytes) => Held::Bytes(bytes.clone()),
-            Source::Host { path, len } => Held::File(open_host(path, *len)?),
-            Source::Span { file, name, offset, len } => {
-                Held::File(SpanReader { file: file.clone(), name: name.clone(), at: *offset, end: offset + len })
+        let source = match &self.source {
+            Source::Bytes(bytes) => Opened::Bytes(bytes.clone()),
+            Source::Held(held) => Opened::Held(held.clone()),
+            Source::Host { path, len } => {
+                let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+                let file = File::open(path).map_err(named)?;
+                if file.metadata().map_err(named)?.len() != *len {
+                    return Err(changed(&path.display(), *len));
+                }
+                Opened::Held(Held { file: Arc::new(file), name: path.to_string_lossy().into(), map: None })
             }
-        }))
+        };
+        Ok(ContentAt { source, offset: self.offset, len: self.len })
+    }
+
+    /// The same bytes with their file held open, so that many slices of them
+    /// do not each open it.
+    pub(crate) fn held(&self) -> io::Result<Self> {
+        let source = match self.open_at()?.source {
+            Opened::Bytes(bytes) => Source::Bytes(bytes),
+            Opened::Held(held) => Source::Held(held),
+        };
+        Ok(Self { source, offset: self.offset, len: self.len })
     }
 
     /// All of it in memory; refuses more than `limit` bytes.
     pub fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
-        if self.len() > limit {
-            let text = format!("{} bytes, and at most {limit} are read here", self.len());
+        if self.len > limit {
+            let text = format!("{} bytes, and at most {limit} are read here", self.len);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
-        let mut bytes = Vec::with_capacity(self.len() as usize);
-        self.open()?.read_to_end(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(self.len as usize);
+        self.reader()?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }
 
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Source::Bytes(bytes.into()))
+        Self { len: bytes.len() as u64, source: Source::Bytes(bytes.into()), offset: 0 }
     }
 }
 
 impl From<&'static [u8]> for Content {
     fn from(bytes: &'static [u8]) -> Self {
-        Self(Source::Bytes(bytes.into()))
+        Self { len: bytes.len() as u64, source: Source::Bytes(bytes.into()), offset: 0 }
     }
 }
 
@@ -111,79 +156,110 @@ impl From<String> for Content {
     }
 }
 
+fn changed(name: &dyn fmt::Display, len: u64) -> io::Error {
+    let text = format!("{name}: changed while it was being packed (it had {len} bytes); build again");
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
 /// A [`Content`] held open for reading at any offset.
 #[derive(Debug)]
-pub struct ContentAt(Held);
+pub struct ContentAt {
+    source: Opened,
+    offset: u64,
+    len: u64,
+}
 
 #[derive(Debug)]
-enum Held {
+enum Opened {
     Bytes(Arc<[u8]>),
-    File(SpanReader),
+    Held(Held),
 }
 
 impl ContentAt {
     /// The bytes of `at..at + len`, or an error if they are not all there:
     /// nothing is allocated for a stretch that ends behind the content.
     pub fn read(&self, at: u64, len: u64) -> io::Result<Vec<u8>> {
-        let total = match &self.0 {
-            Held::Bytes(bytes) => bytes.len() as u64,
-            Held::File(span) => span.end - span.at,
-        };
-        let Some(end) = at.checked_add(len).filter(|&end| end <= total) else {
-            let text = format!("{len} bytes at offset {at} are asked for, and there are {total} bytes in all");
+        if at.checked_add(len).is_none_or(|end| end > self.len) {
+            let text = format!("{len} bytes at offset {at} are asked for, and there are {} bytes in all", self.len);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-        };
-        match &self.0 {
-            Held::Bytes(bytes) => Ok(bytes[at as usize..end as usize].to_vec()),
-            Held::File(SpanReader { file, name, at: start, .. }) => {
-                let mut bytes = vec![0; len as usize];
-                file.read_exact_at(&mut bytes, start + at).map_err(|e| match e.kind() {
-                    io::ErrorKind::UnexpectedEof => changed(name, total),
-                    kind => io::Error::new(kind, format!("{name}: {e}")),
-                })?;
-                Ok(bytes)
-            }
         }
+        let mut bytes = vec![0; len as usize];
+        let mut done = 0;
+        while done < bytes.len() {
+            done += self.read_some(&mut bytes[done..], at + done as u64)?;
+        }
+        Ok(bytes)
     }
-}
 
-fn open_host(path: &Path, len: u64) -> io::Result<SpanReader> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-    let file = File::open(path).map_err(named)?;
-    if file.metadata().map_err(named)?.len() != len {
-        return Err(changed(&path.display(), len));
-    }
-    Ok(SpanReader { file: Arc::new(file), name: path.to_string_lossy().into(), at: 0, end: len })
-}
-
-fn changed(name: &dyn std::fmt::Display, len: u64) -> io::Error {
-    let text = format!("{name}: changed while it was being packed (it had {len} bytes); build again");
-    io::Error::new(io::ErrorKind::InvalidData, text)
-}
-
-#[derive(Debug)]
-struct SpanReader {
-    file: Arc<File>,
-    name: Arc<str>,
-    at: u64,
-    end: u64,
-}
-
-impl Read for SpanReader {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let want = (self.end - self.at).min(buf.len() as u64) as usize;
+    /// At least one byte unless `buf` is empty or `at` is the end.
+    fn read_some(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let want = self.len.saturating_sub(at).min(buf.len() as u64) as usize;
         if want == 0 {
             return Ok(0);
         }
-        let got = self
-            .file
-            .read_at(&mut buf[..want], self.at)
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.name)))?;
-        if got == 0 {
-            return Err(changed(&self.name, self.end));
+        let (buf, from) = (&mut buf[..want], self.offset + at);
+        match &self.source {
+            Opened::Bytes(bytes) => (&bytes[from as usize..]).read(buf),
+            Opened::Held(held) => held.read_at(buf, from)?.ok_or_else(|| changed(&held.name, self.len)),
         }
+    }
+}
+
+/// Reads and seeks within one [`Content`].
+#[derive(Debug)]
+pub struct ContentReader {
+    content: ContentAt,
+    at: u64,
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.content.read_some(buf, self.at)?;
         self.at += got as u64;
         Ok(got)
+    }
+}
+
+impl Seek for ContentReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.content.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+impl Held {
+    /// How many bytes of the non-empty `buf` were filled; `None` where the
+    /// file has no more.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
+        let (want, from) = match &self.map {
+            None => (buf.len(), at),
+            Some(map) => {
+                let next = map.partition_point(|stretch| stretch.at + stretch.len <= at);
+                match map.get(next) {
+                    Some(stretch) if stretch.at <= at => {
+                        let within = at - stretch.at;
+                        (buf.len().min((stretch.len - within) as usize), stretch.offset + within)
+                    }
+                    hole => {
+                        let zeros = hole.map_or(buf.len(), |stretch| buf.len().min((stretch.at - at) as usize));
+                        buf[..zeros].fill(0);
+                        return Ok(Some(zeros));
+                    }
+                }
+            }
+        };
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.name));
+        loop {
+            match self.file.read_at(&mut buf[..want], from) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                got => return got.map(|got| (got > 0).then_some(got)).map_err(named),
+            }
+        }
     }
 }
 
@@ -212,6 +288,29 @@ mod tests {
         assert_eq!(Content::span(file.clone(), "x.tar", 2, 3).read_all(9).unwrap(), b"234");
         assert!(Content::span(file.clone(), "x.tar", 8, 5).read_all(9).is_err());
         assert!(Content::span(file, "x.tar", 0, 10).read_all(9).is_err(), "the limit holds");
+    }
+
+    #[test]
+    fn slices_are_windows_of_windows() {
+        let content = Content::from(b"0123456789".to_vec()).slice(2, 6).unwrap();
+        assert_eq!(content.slice(1, 3).unwrap().read_all(9).unwrap(), b"345");
+        assert!(content.slice(4, 3).is_none() && content.slice(u64::MAX, 2).is_none());
+        let mut reader = content.reader().unwrap();
+        reader.seek(SeekFrom::End(-1)).unwrap();
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "7");
+    }
+
+    #[test]
+    fn holes_read_as_zeros() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"..ABCDE").unwrap();
+        let archive = Content::span(Arc::new(file), "x.tar", 1, 6);
+        let stretches = vec![Stretch { at: 2, offset: 1, len: 3 }, Stretch { at: 6, offset: 4, len: 2 }];
+        let content = archive.sparse(stretches, 9).unwrap();
+        assert_eq!(content.read_all(9).unwrap(), b"\0\0ABC\0DE\0");
+        assert_eq!(content.slice(3, 4).unwrap().read_all(9).unwrap(), b"BC\0D");
     }
 
     #[test]

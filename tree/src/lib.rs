@@ -6,6 +6,8 @@
 //! device nodes as plain numbers, and where each entry came from. Only
 //! [`host`] and [`Content::open`] touch the host's file system.
 
+mod archive;
+mod codec;
 mod content;
 pub mod cpio;
 pub mod host;
@@ -19,8 +21,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use content::{Content, ContentAt};
-pub use overlay::{OverlayError, Replaced};
+pub use archive::{ArchiveError, Limits};
+pub use content::{Content, ContentAt, ContentReader};
+pub use overlay::{Clash, OverlayError, Replaced};
 pub use path::{Escaped, PathError, TreePath, unescape};
 
 /// Owner, mode and times: what every kind of entry has.
@@ -171,20 +174,20 @@ pub enum Node<'a> {
     },
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
     pub fn is_dir(&self) -> bool {
         matches!(self.node, Node::Dir)
     }
 
     /// The content, if this is a regular file.
-    pub fn content(&self) -> Option<&Content> {
+    pub fn content(&self) -> Option<&'a Content> {
         match self.node {
             Node::Leaf { kind: Kind::File(content), .. } => Some(content),
             _ => None,
         }
     }
 
-    pub fn symlink_target(&self) -> Option<&[u8]> {
+    pub fn symlink_target(&self) -> Option<&'a [u8]> {
         match self.node {
             Node::Leaf { kind: Kind::Symlink(target), .. } => Some(target),
             _ => None,
@@ -269,10 +272,10 @@ impl Tree {
             None => return Err(refuse("is not in the tree")),
         };
         self.check_free(&path, &from)?;
-        let slot = self.leaves[id.0].as_mut().expect("an entry's leaf is there");
-        slot.links += 1;
+        let slot = self.leaves[id.0].as_ref().expect("an entry's leaf is there");
         let meta = slot.leaf.meta.clone();
         self.imply_parents(&path, &meta, &from)?;
+        self.leaves[id.0].as_mut().expect("it was just looked at").links += 1;
         self.entries.insert(path, Entry { inode: Inode::Leaf(id), provenance: from });
         Ok(())
     }
@@ -481,6 +484,9 @@ mod tests {
         assert_eq!(tree.remove(&path("d")), 2);
         assert!(matches!(tree.get(&path("one")).unwrap().node, Node::Leaf { links: 1, .. }));
         assert!(tree.insert_link(path("three"), &path("nowhere"), from("a")).is_err());
+        assert!(tree.insert_link(path("one/four"), &path("one"), from("a")).is_err());
+        let one = tree.get(&path("one")).unwrap();
+        assert!(matches!(one.node, Node::Leaf { links: 1, .. }), "a refused link does not count");
     }
 
     #[test]

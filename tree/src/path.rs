@@ -58,6 +58,14 @@ impl TreePath {
         Self::new(joined)
     }
 
+    /// [`TreePath::join`] with what is a path already.
+    pub(crate) fn below(&self, rest: &Self) -> Self {
+        if self.is_root() || rest.is_root() {
+            return if rest.is_root() { self.clone() } else { rest.clone() };
+        }
+        Self([&*self.0, b"/", &*rest.0].concat().into())
+    }
+
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
@@ -235,6 +243,9 @@ mod tests {
         assert!(path("a/b").is_within(&path("a")) && path("a").is_within(&path("a")));
         assert!(!path("ab").is_within(&path("a")));
         assert_eq!(path("a/b/c").strip_dir(&path("a")), Some(path("b/c")));
+        for (dir, rest, whole) in [("a", "b/c", "a/b/c"), ("", "b", "b"), ("a", "", "a"), ("", "", "")] {
+            assert_eq!(path(dir).below(&path(rest)), path(whole));
+        }
     }
 
     #[test]

@@ -1,0 +1,134 @@
+//! What the readers of archives share: their error, their limits, and that a
+//! later entry takes the place of an earlier one.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{Conflict, Content, Entry, Inode, Kind, Leaf, PathError, Provenance, Tree, TreePath};
+
+/// What is wrong with an archive. Each variant begins with the archive's name.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("{archive}: cannot be read")]
+    Io { archive: String, source: io::Error },
+    /// Its structure is damaged, or it is no such archive at all.
+    #[error("{archive}: {problem}, at byte {offset}")]
+    Structure { archive: String, offset: u64, problem: String },
+    #[error("{archive}: entry `{entry}` {problem}")]
+    Entry { archive: String, entry: String, problem: String },
+    #[error("{archive}: an entry has a path that cannot be used")]
+    Path { archive: String, source: PathError },
+    #[error("{archive}: its entries contradict each other")]
+    Conflict { archive: String, source: Conflict },
+    #[error(
+        "{archive}: {problem}; the limit keeps a small archive from filling the disk, raise it if you trust this one"
+    )]
+    Limit { archive: String, problem: String },
+}
+
+/// How much an archive may hold: what decompresses to more is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes after decompression.
+    pub bytes: u64,
+    pub entries: u64,
+}
+
+impl Default for Limits {
+    /// More than any medium of today holds.
+    fn default() -> Self {
+        Self { bytes: 64 << 30, entries: 8_000_000 }
+    }
+}
+
+/// Makes errors that carry the archive's name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blame<'a>(pub(crate) &'a str);
+
+impl Blame<'_> {
+    pub(crate) fn io(self, source: io::Error) -> ArchiveError {
+        ArchiveError::Io { archive: self.0.into(), source }
+    }
+
+    pub(crate) fn structure(self, offset: u64, problem: impl Into<String>) -> ArchiveError {
+        ArchiveError::Structure { archive: self.0.into(), offset, problem: problem.into() }
+    }
+
+    pub(crate) fn entry(self, entry: &[u8], problem: impl Into<String>) -> ArchiveError {
+        let entry = crate::Escaped(&entry[..entry.len().min(4096)]).to_string();
+        ArchiveError::Entry { archive: self.0.into(), entry, problem: problem.into() }
+    }
+
+    pub(crate) fn path(self, source: PathError) -> ArchiveError {
+        ArchiveError::Path { archive: self.0.into(), source }
+    }
+
+    pub(crate) fn conflict(self, source: Conflict) -> ArchiveError {
+        ArchiveError::Conflict { archive: self.0.into(), source }
+    }
+
+    pub(crate) fn limit(self, problem: String) -> ArchiveError {
+        ArchiveError::Limit { archive: self.0.into(), problem }
+    }
+}
+
+/// A file of the host, held open, so that it may be renamed or replaced while
+/// the tree made from it is in use.
+pub(crate) fn hold(path: &Path) -> Result<Content, ArchiveError> {
+    let name = path.display().to_string();
+    let open = || {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok((file, meta.len()))
+    };
+    let (file, len) = open().map_err(|e| Blame(&name).io(e))?;
+    Ok(Content::span(Arc::new(file), name.as_str(), 0, len))
+}
+
+/// A symlink with this target, if one can have it.
+pub(crate) fn symlink(target: Vec<u8>) -> Result<Kind, &'static str> {
+    match target.len() {
+        0 => Err("is a symlink without a target"),
+        // The squashfs and Rock Ridge encodings, and PATH_MAX well below them.
+        n if n > 65_535 => Err("is a symlink with a target of more than 65,535 bytes"),
+        _ if target.contains(&0) => Err("is a symlink with a NUL byte in its target"),
+        _ => Ok(Kind::Symlink(target)),
+    }
+}
+
+impl Tree {
+    /// Prepares `path` for an entry that comes later in the same archive than
+    /// what may stand there. A directory stays for a directory, which then
+    /// claims it; only an empty one goes for a leaf, as with tar and the kernel.
+    pub(crate) fn make_way(&mut self, path: &TreePath, for_dir: bool, from: &Provenance) -> Result<(), Conflict> {
+        match self.entries.get_mut(path) {
+            None => return Ok(()),
+            Some(Entry { inode: Inode::Dir { implied, .. }, .. }) if for_dir => {
+                *implied = true;
+                return Ok(());
+            }
+            Some(Entry { inode: Inode::Dir { .. }, provenance }) => {
+                let first = provenance.clone();
+                if path.is_root() || self.children(path).next().is_some() {
+                    return Err(Conflict::Twice { path: path.clone(), first, second: from.clone() });
+                }
+            }
+            Some(_) => {}
+        }
+        self.remove(path);
+        Ok(())
+    }
+
+    /// The leaf at `path`, to be changed for all its links.
+    pub(crate) fn leaf_mut(&mut self, path: &TreePath) -> Option<&mut Leaf> {
+        match self.entries.get(path)?.inode {
+            Inode::Leaf(id) => self.leaves[id.0].as_mut().map(|slot| &mut slot.leaf),
+            Inode::Dir { .. } => None,
+        }
+    }
+}
