@@ -2,7 +2,9 @@
 
 use crate::Image;
 use crate::date;
+use crate::directory::Namespace;
 use crate::format::{SECTOR, STANDARD_ID, both16, both32, descriptor_type, put};
+use crate::joliet;
 use crate::layout::LayoutError;
 
 /// What the descriptors say beside where things stand.
@@ -59,12 +61,22 @@ pub(crate) struct Anchors {
     pub(crate) root_record: Vec<u8>,
 }
 
-/// ECMA-119 8.4.
-pub(crate) fn primary(texts: &Texts, anchors: &Anchors) -> Vec<u8> {
+/// ECMA-119 8.4 and, for Joliet, 8.5.
+pub(crate) fn volume(namespace: Namespace, texts: &Texts, anchors: &Anchors) -> Vec<u8> {
     let mut out = vec![0; SECTOR];
-    out[0] = descriptor_type::PRIMARY;
     put(&mut out, 1, STANDARD_ID);
     out[6] = 1;
+    let put_text = match namespace {
+        Namespace::Primary => {
+            out[0] = descriptor_type::PRIMARY;
+            put_plain
+        }
+        Namespace::Joliet => {
+            out[0] = descriptor_type::SUPPLEMENTARY;
+            put(&mut out, 88, joliet::ESCAPE);
+            put_wide
+        }
+    };
     put_text(&mut out[8..40], "LINUX");
     put_text(&mut out[40..72], &texts.volume_id);
     put(&mut out, 80, &both32(anchors.volume_sectors));
@@ -80,7 +92,9 @@ pub(crate) fn primary(texts: &Texts, anchors: &Anchors) -> Vec<u8> {
     put_text(&mut out[446..574], &texts.preparer);
     put_text(&mut out[574..702], &texts.application);
     // Names of the copyright, abstract and bibliographic files: none.
-    put_text(&mut out[702..813], "");
+    for field in [702..739, 739..776, 776..813] {
+        put_text(&mut out[field], "");
+    }
     put(&mut out, 813, &date::long(texts.epoch));
     put(&mut out, 830, &date::long(texts.epoch));
     put(&mut out, 847, &date::LONG_UNSET);
@@ -99,9 +113,18 @@ pub(crate) fn terminator() -> Vec<u8> {
 }
 
 /// Left-justified, filled with spaces (ECMA-119 7.4.3.2).
-fn put_text(field: &mut [u8], text: &str) {
+fn put_plain(field: &mut [u8], text: &str) {
     field.fill(b' ');
     field[..text.len()].copy_from_slice(text.as_bytes());
+}
+
+/// The same in UTF-16, cut where Joliet has half the room. An odd last byte
+/// stays zero.
+fn put_wide(field: &mut [u8], text: &str) {
+    let units = text.encode_utf16().chain(std::iter::repeat(u16::from(b' ')));
+    for (pair, unit) in field.chunks_exact_mut(2).zip(units) {
+        pair.copy_from_slice(&unit.to_be_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +147,7 @@ mod tests {
             path_table_big: 21,
             root_record: vec![34; 34],
         };
-        let bytes = primary(&Texts::new(&image).unwrap(), &anchors);
+        let bytes = volume(Namespace::Primary, &Texts::new(&image).unwrap(), &anchors);
         let expected: [(usize, &[u8]); 13] = [
             (0, b"\x01CD001\x01\0"),
             (40, b"AURORA                          \0"),
@@ -143,6 +166,26 @@ mod tests {
         for (offset, field) in expected {
             assert_eq!(&bytes[offset..offset + field.len()], field, "at {offset}");
         }
+    }
+
+    #[test]
+    fn the_joliet_descriptor_differs_in_type_escape_and_texts() {
+        let tree = tree::Tree::new();
+        let image = Image::new(&tree, VolumeId::new("SEVENTEEN_LETTERS").unwrap(), 0);
+        let anchors = Anchors {
+            volume_sectors: 1000,
+            path_table_len: 10,
+            path_table_little: 20,
+            path_table_big: 21,
+            root_record: vec![34; 34],
+        };
+        let texts = Texts::new(&image).unwrap();
+        let (plain, wide) = (volume(Namespace::Primary, &texts, &anchors), volume(Namespace::Joliet, &texts, &anchors));
+        assert_eq!((wide[0], &wide[88..91]), (2, &b"%/E"[..]));
+        assert_eq!(&wide[40..72], b"\0S\0E\0V\0E\0N\0T\0E\0E\0N\0_\0L\0E\0T\0T\0E\0R");
+        assert_eq!(wide[72..88], plain[72..88]);
+        assert_eq!(wide[120..190], plain[120..190]);
+        assert_eq!(wide[813..], plain[813..]);
     }
 
     #[test]

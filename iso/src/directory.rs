@@ -7,14 +7,27 @@ use tree::{Item, LeafId, Node, Tree, TreePath};
 
 use crate::date;
 use crate::format::{self, PARENT, RECORD_HEADER, RECORD_MAX, SECTION_MAX, SECTOR, SELF, both16, both32, flag};
+use crate::joliet::WideNames;
 use crate::layout::Extent;
-use crate::name::{self, Names};
+use crate::name::{Naming, PlainNames};
 use crate::rock_ridge::{self, Continuations, Numbers};
+
+/// Which of an image's hierarchies: they differ in names, in what has a
+/// place in them, and in Rock Ridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    /// ISO 9660's own, with Rock Ridge.
+    Primary,
+    Joliet,
+}
 
 /// All directories, a parent before its children and each generation by
 /// parent and name: the order of ECMA-119 6.9.1. The first is the root.
 #[derive(Debug)]
-pub(crate) struct Hierarchy<'a>(Vec<Directory<'a>>);
+pub(crate) struct Hierarchy<'a> {
+    namespace: Namespace,
+    directories: Vec<Directory<'a>>,
+}
 
 #[derive(Debug)]
 struct Directory<'a> {
@@ -57,55 +70,17 @@ pub(crate) struct Places<'p> {
 }
 
 impl<'a> Hierarchy<'a> {
-    pub(crate) fn new(tree: &'a Tree) -> Self {
+    pub(crate) fn new(tree: &'a Tree, namespace: Namespace) -> Self {
         let grouped = Grouped::new(tree);
-        let root = &grouped.directories[0];
-        let mut directories = vec![Directory {
-            parent: 0,
-            identifier: SELF.to_vec(),
-            item: root.item,
-            numbers: root.numbers(),
-            children: Vec::new(),
-        }];
-        // The groups' order is the walk's; `origin` tells which group a
-        // directory's children are in.
-        let mut origin = vec![0];
-        let mut next = 0;
-        while next < directories.len() {
-            let mut names = Names::default();
-            let mut children: Vec<_> = grouped.directories[origin[next]]
-                .members
-                .iter()
-                .map(|member| {
-                    let name = member.item.path.name();
-                    let identifier = if member.group.is_some() { names.directory(name) } else { names.file(name) };
-                    (identifier, member)
-                })
-                .collect();
-            children.sort_by(|(a, _), (b, _)| name::sort_key(a).cmp(name::sort_key(b)));
-            for (identifier, member) in children {
-                let mut child =
-                    Child { identifier, item: member.item, numbers: member.numbers(&grouped), directory: None };
-                if let Some(group) = member.group {
-                    child.directory = Some(directories.len());
-                    origin.push(group);
-                    directories.push(Directory {
-                        parent: next,
-                        identifier: child.identifier.clone(),
-                        item: child.item,
-                        numbers: child.numbers,
-                        children: Vec::new(),
-                    });
-                }
-                directories[next].children.push(child);
-            }
-            next += 1;
-        }
-        Self(directories)
+        let directories = match namespace {
+            Namespace::Primary => numbered::<PlainNames>(&grouped, |_| true),
+            Namespace::Joliet => numbered::<WideNames>(&grouped, |item| item.is_dir() || item.content().is_some()),
+        };
+        Self { namespace, directories }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.directories.len()
     }
 
     /// How many sectors each directory takes; where things stand makes no
@@ -128,20 +103,24 @@ impl<'a> Hierarchy<'a> {
     }
 
     fn records(&self, at: usize, places: Places<'_>) -> (Vec<u8>, Vec<u8>) {
-        let this = &self.0[at];
-        let parent = &self.0[this.parent];
+        let this = &self.directories[at];
+        let parent = &self.directories[this.parent];
         let here = places.directories[at];
         let mut out = Vec::new();
         let mut continuations = Continuations::starting_at(here.lba + here.sectors);
 
-        let mut own = rock_ridge::attributes(&this.item, this.numbers);
-        if at == 0 {
+        let attributes = |item, numbers| match self.namespace {
+            Namespace::Primary => rock_ridge::attributes(item, numbers),
+            Namespace::Joliet => Vec::new(),
+        };
+        let mut own = attributes(&this.item, this.numbers);
+        if at == 0 && self.namespace == Namespace::Primary {
             own.insert(0, rock_ridge::sp());
             own.push(rock_ridge::er());
         }
         let section = |extent: DirectoryExtent| (extent.lba, extent.bytes());
         push(&mut out, &mut continuations, SELF, section(here), flag::DIRECTORY, this.item.meta.mtime, &own);
-        let up = rock_ridge::attributes(&parent.item, parent.numbers);
+        let up = attributes(&parent.item, parent.numbers);
         let mtime = parent.item.meta.mtime;
         push(
             &mut out,
@@ -154,8 +133,10 @@ impl<'a> Hierarchy<'a> {
         );
 
         for child in &this.children {
-            let mut entries = rock_ridge::nm(child.item.path.name());
-            entries.extend(rock_ridge::attributes(&child.item, child.numbers));
+            let mut entries = attributes(&child.item, child.numbers);
+            if self.namespace == Namespace::Primary {
+                entries.splice(0..0, rock_ridge::nm(child.item.path.name()));
+            }
             let mtime = child.item.meta.mtime;
             let mut add = |section, flags| {
                 push(&mut out, &mut continuations, &child.identifier, section, flags, mtime, &entries);
@@ -178,15 +159,15 @@ impl<'a> Hierarchy<'a> {
     }
 
     /// ECMA-119 9.1 for the root, as the volume descriptors hold it (8.4.18).
-    pub(crate) fn root_record(&self, places: Places<'_>) -> Vec<u8> {
-        let root = places.directories[0];
-        record(SELF, (root.lba, root.bytes()), flag::DIRECTORY, self.0[0].item.meta.mtime, &[])
+    pub(crate) fn root_record(&self, places: &[DirectoryExtent]) -> Vec<u8> {
+        let root = places[0];
+        record(SELF, (root.lba, root.bytes()), flag::DIRECTORY, self.directories[0].item.meta.mtime, &[])
     }
 
     /// ECMA-119 9.4 for all directories.
     pub(crate) fn path_table(&self, order: ByteOrder, places: &[DirectoryExtent]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.path_table_len());
-        for (directory, place) in self.0.iter().zip(places) {
+        for (directory, place) in self.directories.iter().zip(places) {
             let parent = u16::try_from(directory.parent + 1).expect("the layout refuses more directories");
             out.extend([directory.identifier.len() as u8, 0]);
             match order {
@@ -206,8 +187,46 @@ impl<'a> Hierarchy<'a> {
     }
 
     pub(crate) fn path_table_len(&self) -> usize {
-        self.0.iter().map(|directory| (8 + directory.identifier.len()).next_multiple_of(2)).sum()
+        self.directories.iter().map(|directory| (8 + directory.identifier.len()).next_multiple_of(2)).sum()
     }
+}
+
+/// The directories in their final order, with names and children.
+fn numbered<'a, N: Naming>(grouped: &Grouped<'a>, has_place: impl Fn(&Item<'a>) -> bool) -> Vec<Directory<'a>> {
+    let root = &grouped.directories[0];
+    let mut directories = vec![Directory {
+        parent: 0,
+        identifier: SELF.to_vec(),
+        item: root.item,
+        numbers: root.numbers(),
+        children: Vec::new(),
+    }];
+    // The groups are in the order of the walk; this tells each directory's.
+    let mut groups = vec![0];
+    let mut next = 0;
+    while next < directories.len() {
+        let mut names = N::default();
+        let members = grouped.directories[groups[next]].members.iter().filter(|member| has_place(&member.item));
+        let mut children: Vec<_> = members
+            .map(|member| {
+                let name = member.item.path.name();
+                (if member.group.is_some() { names.directory(name) } else { names.file(name) }, member)
+            })
+            .collect();
+        children.sort_by(|(a, _), (b, _)| N::sort_key(a).cmp(N::sort_key(b)));
+        for (identifier, member) in children {
+            let numbers = member.numbers(grouped);
+            let directory = member.group.map(|group| {
+                groups.push(group);
+                let (identifier, children) = (identifier.clone(), Vec::new());
+                directories.push(Directory { parent: next, identifier, item: member.item, numbers, children });
+                directories.len() - 1
+            });
+            directories[next].children.push(Child { identifier, item: member.item, numbers, directory });
+        }
+        next += 1;
+    }
+    directories
 }
 
 /// ECMA-119 6.9.2: a path table is written once in either order.

@@ -16,9 +16,14 @@ pub(crate) enum Platform {
 pub(crate) struct CatalogEntry {
     pub(crate) platform: Platform,
     pub(crate) lba: u32,
-    /// In units of 512 bytes. 0 is how an image past the field's 32 MiB is
-    /// written; firmware then reads as far as the volume goes.
+    /// In units of 512 bytes.
     pub(crate) load_sectors: u16,
+}
+
+impl CatalogEntry {
+    /// The load size of an image past the field's 32 MiB: firmware then reads
+    /// as far as the volume goes.
+    pub(crate) const TO_THE_END: u16 = 0;
 }
 
 /// The catalog, one sector: a validation entry and the default entry (2.1,

@@ -11,6 +11,7 @@ pub(crate) const SYSTEM_AREA_SECTORS: u32 = 16;
 pub(crate) mod descriptor_type {
     pub(crate) const BOOT_RECORD: u8 = 0;
     pub(crate) const PRIMARY: u8 = 1;
+    pub(crate) const SUPPLEMENTARY: u8 = 2;
     pub(crate) const TERMINATOR: u8 = 255;
 }
 

@@ -5,16 +5,19 @@
 //! (pure: it reads no content), [`Layout::write`] appends them in order.
 //! The crate knows trees and boot images; it knows no kernel and no profile.
 
+mod boot_image;
 mod date;
 mod descriptor;
 mod directory;
 mod el_torito;
 mod format;
+mod joliet;
 mod label;
 mod layout;
 mod name;
 mod rock_ridge;
 mod system_area;
+mod volume;
 mod write;
 
 use tree::{Content, Tree, TreePath};
@@ -37,6 +40,8 @@ pub struct Image<'a> {
     /// Every date in the volume descriptors, in seconds since 1970; the dates
     /// of files come from the tree.
     pub epoch: i64,
+    /// Names for Windows, beside Rock Ridge's for everybody else.
+    pub joliet: bool,
     pub boot: Option<Boot>,
     pub system_area: SystemArea,
     /// Sectors of zeros at the end. Drives that read ahead fail on the last
@@ -55,6 +60,7 @@ impl<'a> Image<'a> {
             preparer: String::new(),
             application: String::new(),
             epoch,
+            joliet: false,
             boot: None,
             system_area: SystemArea::None,
             pad_sectors: 0,

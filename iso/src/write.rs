@@ -31,7 +31,9 @@ impl Layout<'_> {
             let start = sink.written;
             match &placed.piece {
                 Piece::Bytes(bytes) => sink.bytes(bytes).map_err(WriteError::Output)?,
-                Piece::Directory(n) => sink.bytes(&self.directory(*n)).map_err(WriteError::Output)?,
+                Piece::Directory { volume, directory } => {
+                    sink.bytes(&self.render_directory(*volume, *directory)).map_err(WriteError::Output)?;
+                }
                 Piece::File { path, content } => sink.content(content).map_err(|e| e.reading(path))?,
                 Piece::BootImage { path, content, patch } => {
                     let reading = |source| WriteError::Content { path: (*path).clone(), source };

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{awkward_tree, bytes, content, image, name, written};
+use iso::Image;
 
 #[test]
 fn isoinfo_lists_every_name() {
@@ -47,14 +48,30 @@ fn isoinfo_walks_the_plain_names_and_the_path_table() {
 }
 
 #[test]
+fn isoinfo_walks_the_joliet_names() {
+    let tree = awkward_tree();
+    let iso = written(&Image { joliet: true, ..image(&tree) });
+    let Some(text) = content("isoinfo", &["-J", "-f", "-i", name(iso.path())]) else { return };
+    let found: std::collections::BTreeSet<&str> = text.lines().collect();
+    for item in tree.walk().filter(|item| item.is_dir() || item.content().is_some()).skip(1) {
+        let path = format!("/{}", String::from_utf8_lossy(item.path.as_bytes()));
+        if item.path.name().len() <= 103 {
+            assert!(found.contains(&*path.replace(';', "_")), "{path}: {text}");
+        }
+    }
+    assert!(!text.contains("/links/short"), "symlinks have no place in Joliet");
+}
+
+#[test]
 fn seven_zip_finds_nothing_wrong() {
     let tree = awkward_tree();
-    let iso = written(&image(&tree));
+    let iso = written(&Image { joliet: true, ..image(&tree) });
     let Some(text) = content("7z", &["t", name(iso.path())]) else { return };
     assert!(text.contains("Everything is Ok") && !text.contains("WARNING"), "{text}");
 }
 
 #[test]
 fn the_same_tree_gives_the_same_bytes() {
-    assert!(bytes(&image(&awkward_tree())) == bytes(&image(&awkward_tree())));
+    let made = || bytes(&Image { joliet: true, ..image(&awkward_tree()) });
+    assert!(made() == made());
 }
