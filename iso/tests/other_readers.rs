@@ -55,8 +55,10 @@ fn isoinfo_walks_the_joliet_names() {
     let found: std::collections::BTreeSet<&str> = text.lines().collect();
     for item in tree.walk().filter(|item| item.is_dir() || item.content().is_some()).skip(1) {
         let path = format!("/{}", String::from_utf8_lossy(item.path.as_bytes()));
-        if item.path.name().len() <= 103 {
-            assert!(found.contains(&*path.replace(';', "_")), "{path}: {text}");
+        let version = if item.is_dir() { "" } else { ";1" };
+        // isoinfo prints what is not ASCII in a character set of its own.
+        if item.path.name().len() <= 103 && path.is_ascii() {
+            assert!(found.contains(&*(path.replace(';', "_") + version)), "{path}: {text}");
         }
     }
     assert!(!text.contains("/links/short"), "symlinks have no place in Joliet");
