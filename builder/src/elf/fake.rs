@@ -7,7 +7,7 @@ pub(crate) fn kmod(modinfo: &[&str]) -> Vec<u8> {
     let text: Vec<u8> = modinfo.iter().flat_map(|entry| entry.bytes().chain([0])).collect();
     let (text_at, names_at) = (64, 64 + text.len() as u64);
     let table_at = names_at + names.len() as u64;
-    let mut elf = header(1, 0, 0, table_at, 3);
+    let mut elf = header(1, 62, [0, table_at], [0, 3]);
     elf.extend(&text);
     elf.extend(names);
     elf.extend([0; 64]);
@@ -16,17 +16,68 @@ pub(crate) fn kmod(modinfo: &[&str]) -> Vec<u8> {
     elf
 }
 
-/// The ELF header; the names are in the last section.
-fn header(kind: u16, segments_at: u64, segments: u16, sections_at: u64, sections: u16) -> Vec<u8> {
-    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    elf.extend(kind.to_le_bytes());
-    elf.extend(62_u16.to_le_bytes());
-    elf.extend(1_u32.to_le_bytes());
-    elf.extend([0_u64, segments_at, sections_at].iter().flat_map(|n| n.to_le_bytes()));
-    elf.extend(0_u32.to_le_bytes());
-    let last = sections.saturating_sub(1);
-    elf.extend([64, 56, segments, 64, sections, last].iter().flat_map(|n: &u16| n.to_le_bytes()));
+/// A program or a library. Empty strings leave their entries out.
+pub(crate) struct Dynamic<'a> {
+    pub machine: u16,
+    pub interpreter: &'a str,
+    pub needed: &'a [&'a str],
+    pub soname: &'a str,
+    pub rpath: &'a str,
+    pub runpath: &'a str,
+}
+
+impl Default for Dynamic<'_> {
+    fn default() -> Self {
+        Self { machine: 62, interpreter: "", needed: &[], soname: "", rpath: "", runpath: "" }
+    }
+}
+
+/// One PT_LOAD over the whole file, PT_INTERP and PT_DYNAMIC in it.
+pub(crate) fn dynamic(of: &Dynamic<'_>) -> Vec<u8> {
+    const SEGMENTS: u64 = 3;
+    let body_at = 64 + SEGMENTS * 56;
+    let mut strings = vec![0];
+    let mut entries: Vec<u64> = Vec::new();
+    let named = of.needed.iter().map(|name| (1, *name));
+    for (tag, text) in named.chain([(14, of.soname), (15, of.rpath), (29, of.runpath)]) {
+        if !text.is_empty() {
+            entries.extend([tag, strings.len() as u64]);
+            strings.extend(text.bytes().chain([0]));
+        }
+    }
+    let strings_at = body_at + of.interpreter.len() as u64 + 1;
+    entries.extend([5, strings_at, 10, strings.len() as u64, 0, 0]);
+    let dynamic_at = strings_at + strings.len() as u64;
+    let end = dynamic_at + entries.len() as u64 * 8;
+
+    let mut elf = header(3, of.machine, [64, 0], [SEGMENTS as u16, 0]);
+    elf.extend(segment(1, 0, end));
+    let interpreter = if of.interpreter.is_empty() { 0 } else { 3 };
+    elf.extend(segment(interpreter, body_at, of.interpreter.len() as u64 + 1));
+    elf.extend(segment(2, dynamic_at, end - dynamic_at));
+    elf.extend(of.interpreter.bytes().chain([0]));
+    elf.extend(&strings);
+    elf.extend(entries.iter().flat_map(|n| n.to_le_bytes()));
     elf
+}
+
+/// The ELF header. `at` and `counts` are of segments and sections; the names
+/// are in the last section.
+fn header(kind: u16, machine: u16, at: [u64; 2], counts: [u16; 2]) -> Vec<u8> {
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    elf.extend([kind, machine].iter().flat_map(|n| n.to_le_bytes()));
+    elf.extend(1_u32.to_le_bytes());
+    elf.extend([0, at[0], at[1]].iter().flat_map(|n: &u64| n.to_le_bytes()));
+    elf.extend(0_u32.to_le_bytes());
+    let last = counts[1].saturating_sub(1);
+    elf.extend([64, 56, counts[0], 64, counts[1], last].iter().flat_map(|n: &u16| n.to_le_bytes()));
+    elf
+}
+
+fn segment(kind: u32, offset: u64, len: u64) -> Vec<u8> {
+    let mut segment: Vec<u8> = [kind, 4].iter().flat_map(|n| n.to_le_bytes()).collect();
+    segment.extend([offset, offset, offset, len, len, 1].iter().flat_map(|n| n.to_le_bytes()));
+    segment
 }
 
 fn section(name: u32, kind: u32, offset: u64, len: u64) -> Vec<u8> {

@@ -3,7 +3,7 @@
 /// A `*` is only ever tried again from the last one passed, which is enough
 /// because an earlier one could take nothing a later one cannot: the cost is
 /// at most the product of both lengths, whatever the glob.
-pub(super) fn matches(glob: &str, text: &str) -> bool {
+pub(crate) fn matches(glob: &str, text: &str) -> bool {
     let (mut glob, mut text) = (glob.as_bytes(), text.as_bytes());
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

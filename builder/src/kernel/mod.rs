@@ -9,7 +9,7 @@ mod builtin;
 pub mod catalog;
 mod decompress;
 mod firmware;
-mod glob;
+pub(crate) mod glob;
 mod image;
 pub mod modinfo;
 mod order;
