@@ -1,5 +1,6 @@
 //! Builds live Linux images: the library behind the `liveroot` command.
 
+pub mod deb;
 pub mod elf;
 pub mod kernel;
 pub mod profile;

@@ -97,7 +97,7 @@ fn included(sysroot: &dyn Sysroot, file: &TreePath, glob: &str) -> Result<Vec<Tr
     let names = sysroot.list(&dir).map_err(|source| ElfError::Read { path: dir.clone(), source })?;
     let mut found: Vec<TreePath> = names
         .iter()
-        .filter(|entry| crate::kernel::glob::matches(name, &String::from_utf8_lossy(entry)))
+        .filter(|entry| init::glob::matches(name, &String::from_utf8_lossy(entry)))
         .filter_map(|entry| dir.join(entry).ok())
         .collect();
     found.sort();

@@ -43,7 +43,7 @@ impl Builtin {
     /// True for a name, and for anything one of their aliases matches.
     pub fn answers_to(&self, name: &str) -> bool {
         let name = canonical(name);
-        self.names.contains(&name) || self.aliases.iter().any(|(alias, _)| super::glob::matches(alias, &name))
+        self.names.contains(&name) || self.aliases.iter().any(|(alias, _)| init::glob::matches(alias, &name))
     }
 
     /// Paths as in [`super::pattern::Pick::Path`].

@@ -174,9 +174,9 @@ fn alias_matches(alias: &str, canonical_name: &str) -> bool {
     let first = |text: &str| text.bytes().next();
     let may = first(alias) == first(canonical_name) || alias.starts_with(['*', '?', '[', '-', '_']);
     may && if alias.contains('[') {
-        super::glob::matches(alias, canonical_name)
+        init::glob::matches(alias, canonical_name)
     } else {
-        super::glob::matches(&canonical(alias), canonical_name)
+        init::glob::matches(&canonical(alias), canonical_name)
     }
 }
 

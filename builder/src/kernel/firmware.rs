@@ -55,7 +55,7 @@ pub(super) fn stage(
 /// (kernel: drivers/base/firmware_loader/main.c).
 fn provides(file: &str, named: &str) -> bool {
     let plain = [".zst", ".xz"].iter().find_map(|end| file.strip_suffix(end));
-    [Some(file), plain].into_iter().flatten().any(|name| name == named || super::glob::matches(named, name))
+    [Some(file), plain].into_iter().flatten().any(|name| name == named || init::glob::matches(named, name))
 }
 
 fn copy(firmware: &Tree, path: &TreePath, out: &mut Tree, from: &Provenance) -> Result<(), StageError> {

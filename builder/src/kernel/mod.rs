@@ -9,7 +9,6 @@ mod builtin;
 pub mod catalog;
 mod decompress;
 mod firmware;
-pub(crate) mod glob;
 mod image;
 pub mod modinfo;
 mod order;

@@ -28,7 +28,7 @@ pub struct Modinfo {
 impl Modinfo {
     /// Reads a kmod as it stands on disk: plain or compressed.
     pub fn load(content: &Content) -> Result<Self, Malformed> {
-        let plain = decompress::to_plain(content)?;
+        let plain = decompress::plain(content)?;
         let sections = Sections::load(&plain)?;
         if !sections.relocatable {
             return Err(Malformed::NotElf);

@@ -54,7 +54,7 @@ impl Pick {
         match self {
             Self::Set(_) => false,
             Self::Name(name) => kmod.name == *name,
-            Self::NameGlob(glob) => super::glob::matches(glob, &kmod.name),
+            Self::NameGlob(glob) => init::glob::matches(glob, &kmod.name),
             Self::Path(path) => path_matches(path, &kmod.path.to_string()),
             Self::Alias(glob) => kmod.info.aliases.iter().any(|alias| alias_meets(glob, alias)),
         }
@@ -67,13 +67,13 @@ pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
     let path = path.trim_start_matches('/');
     let plain = path.rfind(".ko").map_or(path, |end| &path[..end + 3]);
     let below = plain.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    below || super::glob::matches(pattern, plain)
+    below || init::glob::matches(pattern, plain)
 }
 
 /// An alias is a glob itself. The one asked for meets it when it is a modalias
 /// that the alias would match, or a glob over aliases as they are written.
 pub(super) fn alias_meets(glob: &str, alias: &str) -> bool {
-    super::glob::matches(glob, alias) || super::glob::matches(alias, glob)
+    init::glob::matches(glob, alias) || init::glob::matches(alias, glob)
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn pick(
 
 fn builtin_matches(catalog: &Catalog, pick: &Pick) -> bool {
     match pick {
-        Pick::NameGlob(glob) => catalog.builtin.names().any(|name| super::glob::matches(glob, name)),
+        Pick::NameGlob(glob) => catalog.builtin.names().any(|name| init::glob::matches(glob, name)),
         Pick::Alias(alias) => catalog.builtin.answers_to(alias),
         Pick::Path(path) => catalog.builtin.has_path(path),
         Pick::Set(_) | Pick::Name(_) => false,

@@ -44,8 +44,8 @@ pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection) -> Resul
     for (id, reason) in selection.iter() {
         let kmod = catalog.get(id);
         let path = uncompressed(&kmod.path);
-        let content = decompress::to_plain(&kmod.content)
-            .map_err(|source| StageError::Read { path: kmod.path.clone(), source })?;
+        let content =
+            decompress::plain(&kmod.content).map_err(|source| StageError::Read { path: kmod.path.clone(), source })?;
         let from = Provenance::new(format!("kmod {}", kmod.name));
         let from = reason.causes().fold(from, |chain, cause| chain.because(cause));
         tree.insert_file(dir.join(path.as_bytes())?, 0o644, content, from)?;
