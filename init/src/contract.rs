@@ -97,7 +97,7 @@ impl FromStr for Mode {
 pub struct BootId([u8; 16]);
 
 impl BootId {
-    pub fn new(digest: [u8; 16]) -> Self {
+    pub const fn new(digest: [u8; 16]) -> Self {
         Self(digest)
     }
 

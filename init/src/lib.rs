@@ -1,10 +1,33 @@
 //! `/init` of a live Linux system, and the contract its images are built to.
 
+pub mod boot;
+mod check;
+mod cmdline;
+mod coldplug;
 pub mod contract;
 pub mod decompress;
+mod devices;
+mod early;
 pub mod facts;
+mod fault;
 pub mod glob;
+mod handover;
+mod kmod;
 pub mod kmods;
+mod log;
+mod loopdev;
 pub mod manifest;
+mod medium;
+mod mounts;
+mod overlay;
+mod plan;
+mod preflight;
+mod probe;
+mod ram;
+mod rescue;
+mod status;
 pub mod superblock;
+mod sys;
+mod uevent;
 pub mod unpack;
+mod worker;

@@ -33,6 +33,21 @@ pub enum Fs {
 }
 
 impl Fs {
+    pub const ALL: [Self; 12] = [
+        Self::Iso9660,
+        Self::Squashfs,
+        Self::Erofs,
+        Self::Ext2,
+        Self::Ext3,
+        Self::Ext4,
+        Self::Vfat,
+        Self::Exfat,
+        Self::Ntfs,
+        Self::Xfs,
+        Self::Btrfs,
+        Self::F2fs,
+    ];
+
     /// As mount(2) takes it.
     pub fn name(self) -> &'static str {
         // The alias is `fs-` and the type, for every one of them.

@@ -1,0 +1,245 @@
+//! The boot, from the kernel's first process to the distribution's: each
+//! state takes what the one before it made.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+
+use nix::sys::utsname::uname;
+
+use crate::check;
+use crate::cmdline::{Check, Cmdline, Shell};
+use crate::contract::{Mode, initramfs};
+use crate::devices::{Devices, watch_media};
+use crate::facts::ImageFacts;
+use crate::fault::{Code, Fault};
+use crate::handover;
+use crate::kmod::Kmods;
+use crate::kmods::KmodIndex;
+use crate::log::{self, debug, error, info, warn};
+use crate::medium::{self, Medium};
+use crate::overlay::{self, NewRoot};
+use crate::plan::RootPlan;
+use crate::rescue::{self, Answer, Policy};
+use crate::status::{State, Status};
+use crate::{early, preflight, ram};
+
+/// PID 1. Nothing in here ends but by becoming another program.
+pub fn run() -> ! {
+    rescue::catch_panics();
+    crate::sys::ignore_children();
+    let mut boot = Boot::start();
+    loop {
+        match boot.attempt() {
+            Ok(never) => match never {},
+            Err(stop) => boot.rescue(&stop),
+        }
+    }
+}
+
+/// What does not change from one attempt to the next.
+struct Boot {
+    status: Status,
+    cmdline: Cmdline,
+    facts: Option<ImageFacts>,
+    devices: Devices,
+}
+
+/// The root that is there to be handed over to.
+enum Root {
+    /// The one that /init runs on: its packages are unpacked, its medium is gone.
+    Here,
+    New(NewRoot, Medium),
+}
+
+impl Boot {
+    fn start() -> Self {
+        let mut status = Status::new();
+
+        status.begin(State::Early);
+        let faults = early::prepare();
+        log::open_kernel();
+        log::open_file();
+        for fault in faults {
+            status.degrade(fault.to_string());
+        }
+        status.end();
+
+        status.begin(State::Cmdline);
+        let facts = read_facts(&mut status);
+        let baked = facts.as_ref().map_or("", |facts| facts.params.as_str());
+        let kernel = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let (cmdline, notes) = Cmdline::parse(&[baked, &kernel]);
+        rescue::set_policy(Policy { emergency: cmdline.emergency, shell: cmdline.shell });
+        status.end();
+
+        status.begin(State::Console);
+        let consoles = log::open_consoles(cmdline.log);
+        debug!("consoles: {}", consoles.join(" "));
+        for note in notes {
+            warn!("{note}");
+        }
+        status.end();
+
+        status.begin(State::Devices);
+        let kmods = Kmods::new(read_index(&mut status), &cmdline.blacklist);
+        let mut devices = Devices::open(kmods, cmdline.options.clone());
+        if let Err(e) = watch_media() {
+            debug!("an optical disc that is put in later may stay unseen: {e}");
+        }
+        let named: Vec<&str> = cmdline.modules.iter().map(String::as_str).collect();
+        devices.want(&named);
+        devices.coldplug();
+        if facts.as_ref().is_some_and(|facts| facts.mode == Mode::Overlay) {
+            devices.want(overlay::KMODS);
+        }
+        status.end();
+
+        Self { status, cmdline, facts, devices }
+    }
+
+    /// One way through the states; what it made is undone when it stops.
+    fn attempt(&mut self) -> Result<Infallible, Fault> {
+        if self.cmdline.shell == Shell::Now {
+            self.cmdline.shell = Shell::OnFail;
+            return Err(Fault::new(Code::Break, "a shell was asked for before the medium is looked for"));
+        }
+        self.enter(State::Medium)?;
+        let medium = medium::find(&mut self.devices, &self.cmdline, self.facts.as_ref())?;
+        self.status.note("name", medium.manifest.name.clone());
+        self.status.note("boot_id", medium.manifest.boot_id.to_string());
+        self.status.note("mode", medium.manifest.mode.to_string());
+        self.status.end();
+
+        self.enter(State::Check)?;
+        let parts = check::usable_parts(&medium, self.cmdline.check, &mut self.status)?;
+        let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts)?;
+        self.status.end();
+
+        self.enter(State::Root)?;
+        let root = self.make_root(medium, &plan)?;
+        self.status.end();
+
+        self.enter(State::Preflight)?;
+        let inits = preflight::inits(root.path(), self.cmdline.init.as_deref())?;
+        preflight::make_mount_points(root.path());
+        self.status.end();
+
+        self.enter(State::Handover)?;
+        Err(self.hand_over(root, &inits))
+    }
+
+    fn make_root(&mut self, medium: Medium, plan: &RootPlan) -> Result<Root, Fault> {
+        match plan {
+            RootPlan::Ram { packages, unpacked } => {
+                ram::extract(&medium, packages, *unpacked, &self.cmdline, &mut self.status)?;
+                match medium.release() {
+                    Ok(()) => info!("everything is in memory: the medium may be removed"),
+                    Err(why) => self.status.degrade(format!("the medium is still in use: {why}")),
+                }
+                Ok(Root::Here)
+            }
+            RootPlan::Overlay { layers } => {
+                let new_root = overlay::assemble(&medium, layers, &self.cmdline, &mut self.devices, &mut self.status)?;
+                Ok(Root::New(new_root, medium))
+            }
+        }
+    }
+
+    /// Returns only with what stopped it.
+    fn hand_over(&mut self, root: Root, inits: &[String]) -> Fault {
+        self.devices.stop();
+        if rescue::shell_was_started() {
+            handover::end_leftovers();
+        }
+        if let Root::New(new_root, medium) = root {
+            let old_root = match handover::switch_root(Path::new(overlay::SYSROOT)) {
+                Ok(old_root) => old_root,
+                Err(fault) => return fault,
+            };
+            new_root.keep();
+            medium.mounted.keep();
+            handover::wipe(&old_root);
+        }
+        info!("handing over to {}", inits[0]);
+        self.status.end();
+        self.status.save();
+        handover::execute(inits)
+    }
+
+    /// The stop before a state that somebody asked for, once.
+    fn enter(&mut self, state: State) -> Result<(), Fault> {
+        if let Some(at) = self.cmdline.breaks.iter().position(|&stop| stop == state) {
+            self.cmdline.breaks.remove(at);
+            return Err(Fault::new(Code::Break, format!("before the state {}, as asked", state.name())));
+        }
+        self.status.begin(state);
+        Ok(())
+    }
+
+    fn rescue(&mut self, fault: &Fault) {
+        let state = self.status.state().map_or("break", State::name);
+        if fault.code == Code::Break {
+            info!("{fault}");
+        } else {
+            error!("{fault}");
+        }
+        self.status.fail(fault);
+        self.status.save();
+        let report = medium::report(&self.devices, self.facts.as_ref());
+        let answer = rescue::ask(fault, state, Some(&mut self.devices), &report);
+        if answer == Answer::Continue && matches!(fault.code, Code::Digest | Code::Truncated) {
+            warn!("going on with a medium that failed its check, as answered");
+            self.cmdline.check = Check::Off;
+        }
+        self.status.forgive();
+        self.devices.probe_all();
+    }
+}
+
+impl Root {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Here => Path::new("/"),
+            Self::New(..) => Path::new(overlay::SYSROOT),
+        }
+    }
+}
+
+fn read_facts(status: &mut Status) -> Option<ImageFacts> {
+    let text = fs::read_to_string(initramfs::FACTS).map_err(|e| e.to_string());
+    match text.and_then(|text| ImageFacts::parse(&text).map_err(|e| e.to_string())) {
+        Ok(facts) => Some(facts),
+        Err(why) => {
+            status.degrade(format!("{}: {why}", initramfs::FACTS));
+            None
+        }
+    }
+}
+
+/// It lives as long as PID 1: what borrows from it need not be counted.
+fn read_index(status: &mut Status) -> KmodIndex<'static> {
+    let text = match fs::read_to_string(initramfs::KMODS) {
+        Ok(text) => text.leak(),
+        Err(e) => {
+            status.degrade(format!("{}: {e}; only what is in the kernel itself will work", initramfs::KMODS));
+            return KmodIndex::default();
+        }
+    };
+    match KmodIndex::parse(text) {
+        Ok(index) => {
+            let running = uname().map(|uname| uname.release().to_string_lossy().into_owned()).unwrap_or_default();
+            if index.release != running {
+                status.degrade(format!(
+                    "this kernel is {running} and the image's kmods are of {}: build the image with this kernel",
+                    index.release
+                ));
+            }
+            index
+        }
+        Err(e) => {
+            status.degrade(format!("{}: {e}", initramfs::KMODS));
+            KmodIndex::default()
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The machine's devices as they come and go: kernel events in, kmods and
+//! probes out to the workers, and what was learned of each disk.
+
+mod disk;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::coldplug;
+use crate::contract::initramfs;
+use crate::kmod::Kmods;
+use crate::log::{debug, warn};
+use crate::uevent::{Received, Socket, Uevent};
+use crate::worker::{Answer, Job, Workers};
+pub(crate) use disk::{Disk, make_node};
+
+/// A kmod that is not loaded by then is left to itself.
+const KMOD_DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Devices {
+    socket: Option<Socket>,
+    workers: Workers,
+    kmods: Kmods,
+    /// Of the command line: a kmod's name, and an option of its.
+    options: Vec<(String, String)>,
+    waiting: VecDeque<Job>,
+    pub disks: Vec<Disk>,
+}
+
+impl Devices {
+    /// The socket opens before /sys is looked at: what comes in between is
+    /// seen twice, and nothing is missed.
+    pub(crate) fn open(kmods: Kmods, options: Vec<(String, String)>) -> Self {
+        let socket = Socket::open().inspect_err(|e| warn!("no device events, only what is there already: {e}")).ok();
+        Self { socket, workers: Workers::new(), kmods, options, waiting: VecDeque::new(), disks: Vec::new() }
+    }
+
+    pub(crate) fn coldplug(&mut self) {
+        coldplug::modaliases(|modalias| self.kmods.want_modalias(modalias));
+        for devpath in coldplug::block_devices() {
+            self.add(&devpath);
+        }
+        self.dispatch();
+    }
+
+    /// Begins to load; [`Self::need`] waits as well.
+    pub(crate) fn want(&mut self, names: &[&str]) {
+        for name in names {
+            self.kmods.want_name(name);
+        }
+        self.dispatch();
+    }
+
+    /// Loads by name or alias, and serves whatever else happens meanwhile.
+    pub(crate) fn need(&mut self, names: &[&str]) {
+        let kmods: Vec<u32> = names.iter().flat_map(|name| self.kmods.want_name(name)).collect();
+        let deadline = Instant::now() + KMOD_DEADLINE;
+        while let Some(&kmod) = kmods.iter().find(|&&kmod| !self.kmods.is_done(kmod)) {
+            if Instant::now() >= deadline {
+                warn!(
+                    "kmod {}: not loaded within {} s; going on without",
+                    self.kmods.name(kmod),
+                    KMOD_DEADLINE.as_secs()
+                );
+                return;
+            }
+            self.serve(&[], Some(deadline));
+        }
+    }
+
+    /// One round: waits for an event, an answer, `others` or `until`, and
+    /// deals with all that is there. Gives which of `others` are readable.
+    pub(crate) fn serve(&mut self, others: &[BorrowedFd<'_>], until: Option<Instant>) -> Vec<bool> {
+        self.dispatch();
+        let until = [until, self.workers.next_to_hang()].into_iter().flatten().min();
+        let mut fds: Vec<_> = self.workers.sockets().collect();
+        let workers = fds.len();
+        fds.extend(others);
+        fds.extend(self.socket.as_ref().map(AsFd::as_fd));
+        let mut ready = wait(&fds, until);
+
+        // From the last: a worker that died leaves its place.
+        for at in (0..workers).rev().filter(|&at| ready[at]) {
+            if let Some((job, answer)) = self.workers.take(at) {
+                self.learn(job, answer);
+            }
+        }
+        self.hear();
+        self.dispatch();
+        ready.drain(workers..workers + others.len()).collect()
+    }
+
+    /// To be probed again, as after a `retry`.
+    pub(crate) fn probe_all(&mut self) {
+        for disk in &mut self.disks {
+            (disk.finding, disk.bad, disk.since) = (None, None, Instant::now());
+            self.waiting.push_front(Job::Probe { name: disk.name.clone() });
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        for job in self.workers.hanging() {
+            warn!("left behind, since it does not end: {job:?}");
+        }
+        self.workers.dismiss();
+        self.socket = None;
+    }
+
+    pub(crate) fn kmods(&self) -> &Kmods {
+        &self.kmods
+    }
+
+    fn dispatch(&mut self) {
+        while let Some(job) = self.waiting.pop_front() {
+            if let Err(job) = self.workers.give(job) {
+                return self.waiting.push_front(job);
+            }
+        }
+        while let Some(kmod) = self.kmods.next() {
+            let path = format!("{}/{}/{}", initramfs::MODULES, self.kmods.release(), self.kmods.path(kmod));
+            let name = self.kmods.name(kmod);
+            let own = self.options.iter().filter(|(owner, _)| owner == name).map(|(_, option)| option.as_str());
+            let job = Job::Insert { kmod, path, options: own.collect::<Vec<_>>().join(" ") };
+            if let Err(job) = self.workers.give(job) {
+                return self.waiting.push_back(job);
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        while let Some(socket) = &self.socket {
+            match socket.receive() {
+                Received::Event(event) => self.handle(&event),
+                Received::Foreign => {}
+                Received::Nothing => return,
+                Received::Lost => {
+                    warn!("device events were lost: looking at /sys again");
+                    self.coldplug();
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: &Uevent) {
+        match (event.action.as_str(), event.subsystem.as_str()) {
+            ("remove", "block") => self.disks.retain(|disk| disk.devpath != event.devpath),
+            ("add", "block") => self.add(&event.devpath),
+            ("change", "block") if event.media_change => self.probe_again(&event.devpath),
+            _ => {}
+        }
+        if event.action == "add" && !event.modalias.is_empty() {
+            self.kmods.want_modalias(&event.modalias);
+        }
+    }
+
+    fn add(&mut self, devpath: &str) {
+        if self.disks.iter().any(|disk| disk.devpath == devpath) {
+            return;
+        }
+        let Some(disk) = Disk::new(devpath) else { return };
+        make_node(&disk.name);
+        debug!("{}: appeared", disk.name);
+        // In front: a probe is what the boot waits for.
+        self.waiting.push_front(Job::Probe { name: disk.name.clone() });
+        let whole = disk.whole.is_none();
+        self.disks.push(disk);
+        if whole {
+            for partition in coldplug::partitions(devpath) {
+                self.add(&partition);
+            }
+        }
+    }
+
+    fn probe_again(&mut self, devpath: &str) {
+        let Some(disk) = self.disks.iter_mut().find(|disk| disk.devpath == devpath) else { return };
+        (disk.finding, disk.bad, disk.since) = (None, None, Instant::now());
+        self.waiting.push_front(Job::Probe { name: disk.name.clone() });
+    }
+
+    fn learn(&mut self, job: Job, answer: Answer) {
+        match (job, answer) {
+            (Job::Insert { kmod, .. }, Answer::Inserted(result)) => {
+                self.kmods.done(kmod, result.is_ok());
+                match result {
+                    Ok(()) => debug!("kmod {}: loaded", self.kmods.name(kmod)),
+                    Err(why) => warn!("kmod {}: {why}", self.kmods.name(kmod)),
+                }
+            }
+            (Job::Probe { name }, Answer::Probed(finding)) => {
+                // One that was removed meanwhile is gone from the list.
+                if let Some(disk) = self.disks.iter_mut().find(|disk| disk.name == name) {
+                    debug!("{name}: {finding:?}");
+                    disk.finding = Some(finding);
+                }
+            }
+            // An answer is of its job's kind: worker.rs makes it from the job.
+            (Job::Insert { .. } | Job::Probe { .. }, _) => {}
+        }
+    }
+}
+
+/// Which of them are readable, or gone; all are not when `until` has come.
+pub(crate) fn wait(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> Vec<bool> {
+    let mut fds: Vec<_> = fds.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    match poll(&mut fds, timeout(until)) {
+        Ok(_) => fds.iter().map(|fd| fd.any().unwrap_or(true)).collect(),
+        // EINTR is a round in which nothing happened.
+        Err(_) => vec![false; fds.len()],
+    }
+}
+
+fn timeout(until: Option<Instant>) -> PollTimeout {
+    let Some(until) = until else { return PollTimeout::NONE };
+    // Rounded up: a deadline that is half a millisecond away is not spun at.
+    let ms = until.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+    PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+}
+
+/// Optical drives and card readers tell of a new medium only when the kernel
+/// asks them; udev sets the same interval.
+pub(crate) fn watch_media() -> io::Result<()> {
+    std::fs::write("/sys/module/block/parameters/events_dfl_poll_msecs", "2000")
+}

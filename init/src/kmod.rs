@@ -1,0 +1,234 @@
+//! Which kernel modules are wanted, and which of them may be loaded next.
+//! Deciding is here; a worker ([`crate::worker`]) does the loading.
+
+mod aliases;
+mod insert;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::kmods::KmodIndex;
+use aliases::Aliases;
+pub(crate) use insert::insert;
+
+/// Every kmod of the image, each of which is loaded at most once.
+#[derive(Debug)]
+pub(crate) struct Kmods {
+    index: KmodIndex<'static>,
+    aliases: Aliases<'static>,
+    states: Vec<State>,
+    /// What is wanted and not begun, each after what it needs.
+    queue: VecDeque<u32>,
+    queued: u32,
+    blacklist: Vec<String>,
+    /// What devices asked for and the image does not have.
+    unserved: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// The how manieth it was: what waits never waits for a later one, so
+    /// that no circle of softdeps can stop a boot.
+    Queued(u32),
+    Loaded,
+    Failed,
+}
+
+impl Kmods {
+    pub(crate) fn new(index: KmodIndex<'static>, blacklist: &[String]) -> Self {
+        let aliases = Aliases::new(&index.aliases);
+        let states = vec![State::Idle; index.kmods.len()];
+        Self {
+            index,
+            aliases,
+            states,
+            queue: VecDeque::new(),
+            queued: 0,
+            blacklist: blacklist.into(),
+            unserved: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn release(&self) -> &str {
+        self.index.release
+    }
+
+    pub(crate) fn name(&self, kmod: u32) -> &'static str {
+        self.index.kmods[kmod as usize].name
+    }
+
+    pub(crate) fn path(&self, kmod: u32) -> &'static str {
+        self.index.kmods[kmod as usize].path
+    }
+
+    pub(crate) fn unserved(&self) -> impl Iterator<Item = &str> {
+        self.unserved.iter().map(String::as_str)
+    }
+
+    /// A device's wish.
+    pub(crate) fn want_modalias(&mut self, modalias: &str) {
+        let found = self.aliases.find(modalias);
+        if found.is_empty() {
+            self.unserved.insert(modalias.into());
+        }
+        for kmod in found {
+            if !self.blacklist.iter().any(|name| name == self.name(kmod)) {
+                self.want(kmod);
+            }
+        }
+    }
+
+    /// By its name or by an alias such as `fs-squashfs`. Gives the kmods that
+    /// are to be waited for: none when the kernel has it built in, or the
+    /// image does not have it, in which case the kernel's own answer follows.
+    pub(crate) fn want_name(&mut self, name: &str) -> Vec<u32> {
+        let normal = name.replace('-', "_");
+        if self.index.builtin.contains(&normal.as_str()) {
+            return Vec::new();
+        }
+        let named = self.index.kmods.iter().position(|kmod| kmod.name == normal);
+        let mut found = named.map_or_else(|| self.aliases.find(name), |kmod| vec![kmod as u32]);
+        if found.is_empty() {
+            // depmod writes aliases with either.
+            found = self.aliases.find(&normal);
+        }
+        for &kmod in &found {
+            self.want(kmod);
+        }
+        found
+    }
+
+    fn want(&mut self, kmod: u32) {
+        if self.states[kmod as usize] != State::Idle {
+            return;
+        }
+        // Marked before what it needs is followed: circles end here.
+        self.states[kmod as usize] = State::Queued(u32::MAX);
+        for need in self.needs(kmod) {
+            self.want(need);
+        }
+        self.states[kmod as usize] = State::Queued(self.queued);
+        self.queued += 1;
+        self.queue.push_back(kmod);
+    }
+
+    fn needs(&self, kmod: u32) -> Vec<u32> {
+        let kmod = &self.index.kmods[kmod as usize];
+        kmod.soft.iter().chain(&kmod.deps).copied().collect()
+    }
+
+    /// A kmod of which everything before it is there. What needs one that
+    /// failed fails with it, in silence: the first failure was told.
+    pub(crate) fn next(&mut self) -> Option<u32> {
+        let mut at = 0;
+        while at < self.queue.len() {
+            let kmod = self.queue[at];
+            let State::Queued(mine) = self.states[kmod as usize] else {
+                unreachable!("only queued ones are in the queue")
+            };
+            let waits = self
+                .needs(kmod)
+                .iter()
+                .any(|&need| matches!(self.states[need as usize], State::Queued(theirs) if theirs < mine));
+            let failed = |need: &u32| self.states[*need as usize] == State::Failed;
+            if waits {
+                at += 1;
+            } else if self.index.kmods[kmod as usize].deps.iter().any(failed) {
+                self.queue.remove(at);
+                self.states[kmod as usize] = State::Failed;
+                at = 0;
+            } else {
+                self.queue.remove(at);
+                return Some(kmod);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn done(&mut self, kmod: u32, loaded: bool) {
+        self.states[kmod as usize] = if loaded { State::Loaded } else { State::Failed };
+    }
+
+    pub(crate) fn is_done(&self, kmod: u32) -> bool {
+        matches!(self.states[kmod as usize], State::Loaded | State::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: &str = "liveroot-kmods 1.0 6.1.0\n\
+        kmod core a.ko - -\n\
+        kmod mid b.ko 0 -\n\
+        kmod top c.ko 0,1 4\n\
+        kmod other d.ko - 4\n\
+        kmod loop_a e.ko - 3\n\
+        alias 2 pci:v00001AF4d*\n\
+        alias 4 pci:v00001AF4d00001001*\n\
+        alias 1 fs-mid\n\
+        builtin ext4\n";
+
+    fn kmods(blacklist: &[&str]) -> Kmods {
+        let blacklist: Vec<String> = blacklist.iter().map(|&name| name.into()).collect();
+        Kmods::new(KmodIndex::parse(INDEX).unwrap(), &blacklist)
+    }
+
+    /// Everything that is ready is begun before anything is done, as many workers would.
+    fn rounds(kmods: &mut Kmods, fails: &[&str]) -> Vec<Vec<&'static str>> {
+        let mut rounds = Vec::new();
+        while !kmods.queue.is_empty() {
+            let ready: Vec<u32> = std::iter::from_fn(|| kmods.next()).collect();
+            assert!(!ready.is_empty() || kmods.queue.is_empty(), "stuck");
+            for &kmod in &ready {
+                kmods.done(kmod, !fails.contains(&kmods.name(kmod)));
+            }
+            rounds.push(ready.iter().map(|&kmod| kmods.name(kmod)).collect());
+        }
+        rounds
+    }
+
+    #[test]
+    fn dependencies_and_softdeps_come_first_and_circles_end() {
+        let mut kmods = kmods(&[]);
+        kmods.want_modalias("pci:v00001AF4d00001000sv");
+        assert_eq!(rounds(&mut kmods, &[]), [vec!["other", "core"], vec!["loop_a", "mid"], vec!["top"]]);
+        kmods.want_modalias("pci:v00001AF4d00001000sv");
+        assert!(kmods.queue.is_empty(), "each is loaded once");
+    }
+
+    #[test]
+    fn a_failed_dependency_fails_what_needs_it_and_a_failed_softdep_does_not() {
+        let mut kmods = kmods(&[]);
+        kmods.want_modalias("pci:v00001AF4d00001000sv");
+        let loaded = rounds(&mut kmods, &["mid"]).concat();
+        assert!(!loaded.contains(&"top"), "{loaded:?}");
+        let mut kmods = self::kmods(&[]);
+        kmods.want_modalias("pci:v00001AF4d00001000sv");
+        assert_eq!(rounds(&mut kmods, &["loop_a"]).concat().last(), Some(&"top"));
+    }
+
+    #[test]
+    fn a_blacklisted_one_is_not_what_a_device_gets() {
+        let mut kmods = kmods(&["top"]);
+        kmods.want_modalias("pci:v00001AF4d00001001sv");
+        assert_eq!(rounds(&mut kmods, &[]).concat(), ["other", "loop_a"]);
+    }
+
+    #[test]
+    fn names_and_aliases_are_found_and_builtins_need_nothing() {
+        let mut kmods = kmods(&[]);
+        assert_eq!(kmods.want_name("fs-mid"), [1]);
+        assert_eq!(kmods.want_name("loop-a"), [4]);
+        assert_eq!(kmods.want_name("ext4"), []);
+        assert_eq!(kmods.want_name("nothing"), []);
+        assert_eq!(rounds(&mut kmods, &[]).concat(), ["core", "other", "mid", "loop_a"]);
+    }
+
+    #[test]
+    fn what_nothing_serves_is_remembered() {
+        let mut kmods = kmods(&[]);
+        kmods.want_modalias("usb:v1234");
+        assert_eq!(kmods.unserved().collect::<Vec<_>>(), ["usb:v1234"]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Which of the disks seen so far is the medium: a pure choice.
+
+use std::fmt;
+
+use super::Spec;
+use crate::contract::BootId;
+use crate::devices::Disk;
+use crate::facts::ImageFacts;
+use crate::superblock::Superblock;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Best first.
+    pub specs: Vec<Spec>,
+    /// The build that this /init is of.
+    pub boot_id: Option<BootId>,
+    /// Nobody named a medium: one of another build is not taken, whatever
+    /// its label.
+    pub ours_only: bool,
+}
+
+impl Wanted {
+    pub(crate) fn new(named: &[Spec], facts: Option<&ImageFacts>) -> Self {
+        let baked = facts.map(|facts| [Spec::Id(facts.boot_id), Spec::Label(facts.label.clone().into())]);
+        let specs = if named.is_empty() { baked.into_iter().flatten().collect() } else { named.to_vec() };
+        Self { specs, boot_id: facts.map(|facts| facts.boot_id), ours_only: named.is_empty() }
+    }
+
+    /// The place of the best spec that says it is this one.
+    fn place(&self, disk: &Disk) -> Option<usize> {
+        let found = disk.found().filter(|_| disk.bad.is_none())?;
+        if self.ours_only && found.boot_id.is_some_and(|id| Some(id) != self.boot_id) {
+            return None;
+        }
+        self.specs.iter().position(|spec| match spec {
+            Spec::Id(id) => found.boot_id == Some(*id),
+            Spec::Label(label) => found.label == *label,
+            Spec::Uuid(uuid) => found.uuid.eq_ignore_ascii_case(uuid),
+            Spec::Device(name) => disk.name == *name,
+        })
+    }
+
+    /// A label that somebody may have meant: alike but for case, cut short
+    /// (FAT keeps eleven characters), or right on another build's medium.
+    pub(crate) fn nearly(&self, found: &Superblock) -> bool {
+        self.specs.iter().any(|spec| match spec {
+            Spec::Label(label) => {
+                let (a, b) = (label.to_ascii_uppercase(), found.label.to_ascii_uppercase());
+                !b.is_empty() && (a.starts_with(&b) || b.starts_with(&a))
+            }
+            _ => false,
+        })
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, spec) in self.specs.iter().enumerate() {
+            write!(f, "{}{spec}", if n == 0 { "" } else { " or " })?;
+        }
+        Ok(())
+    }
+}
+
+/// None: better wait.
+///
+/// A device that the first spec names is taken at once, another one only when
+/// nothing is left that might be better; a partition is better than its disk,
+/// because an isohybrid stick shows the same superblock on both.
+pub(super) fn rank(wanted: &Wanted, disks: &[Disk]) -> Option<usize> {
+    let (key, at) = disks.iter().enumerate().filter_map(|(at, disk)| Some((key(wanted, disk)?, at))).min()?;
+    let best = &disks[at];
+    let better_may_come = disks.iter().any(|disk| {
+        disk.is_pending() && (key.0 > 0 || best.whole.is_none() && disk.whole.as_ref() == Some(&best.name))
+    });
+    (!better_may_come).then_some(at)
+}
+
+/// The place among the specs, partitions before disks, and then by name, so
+/// that two that are alike are chosen between in the same way at every boot.
+fn key<'a>(wanted: &Wanted, disk: &'a Disk) -> Option<(usize, bool, &'a str)> {
+    Some((wanted.place(disk)?, disk.whole.is_none(), disk.name.as_str()))
+}
+
+/// Another disk that is as good as the chosen one.
+pub(super) fn ambiguous<'a>(wanted: &Wanted, disks: &'a [Disk], chosen: usize) -> Option<&'a str> {
+    let place = wanted.place(&disks[chosen]);
+    let root = |disk: &'a Disk| disk.whole.as_ref().unwrap_or(&disk.name).as_str();
+    let others = disks.iter().filter(|disk| root(disk) != root(&disks[chosen]));
+    others.filter(|disk| wanted.place(disk) == place).map(|disk| disk.name.as_str()).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Mode;
+    use crate::probe::Finding;
+    use crate::superblock::Fs;
+    use std::time::{Duration, Instant};
+
+    const OURS: BootId = BootId::new([1; 16]);
+    const THEIRS: BootId = BootId::new([2; 16]);
+
+    fn disk(path: &str, label: &str, boot_id: Option<BootId>) -> Disk {
+        let mut disk = Disk::new(&format!("/devices/x/block/{path}")).unwrap();
+        let uuid = "AB-cd".to_owned();
+        disk.finding = Some(Finding::Found(Superblock { fs: Fs::Iso9660, label: label.into(), uuid, boot_id }));
+        disk
+    }
+
+    fn pending(path: &str) -> Disk {
+        Disk { finding: None, ..disk(path, "", None) }
+    }
+
+    fn hanging(path: &str) -> Disk {
+        Disk { since: Instant::now().checked_sub(Duration::from_secs(5)).unwrap(), ..pending(path) }
+    }
+
+    fn bad(disk: Disk) -> Disk {
+        Disk { bad: Some("x".into()), ..disk }
+    }
+
+    fn facts() -> ImageFacts {
+        ImageFacts { name: "a".into(), boot_id: OURS, label: "A".into(), mode: Mode::Ram, params: String::new() }
+    }
+
+    #[test]
+    fn the_right_one_of_many_is_taken() {
+        let table: [(&str, Vec<Disk>, Option<&str>); 13] = [
+            ("nothing there", vec![], None),
+            ("boot-id at once", vec![pending("sda"), disk("sr0", "X", Some(OURS))], Some("sr0")),
+            ("boot-id beats label", vec![disk("sda", "A", None), disk("sr0", "X", Some(OURS))], Some("sr0")),
+            ("a label waits", vec![disk("sda", "A", None), pending("sr0")], None),
+            ("a label when all is known", vec![disk("sda", "A", None), disk("sr0", "B", None)], Some("sda")),
+            ("a label does not wait for the hung", vec![disk("sda", "A", None), hanging("sr0")], Some("sda")),
+            ("another build's is not taken", vec![disk("sda", "A", Some(THEIRS))], None),
+            (
+                "the partition, not the disk",
+                vec![disk("sda", "A", Some(OURS)), disk("sda/sda1", "A", Some(OURS))],
+                Some("sda1"),
+            ),
+            ("a disk waits for its partitions", vec![disk("sda", "A", Some(OURS)), pending("sda/sda1")], None),
+            ("but not for others'", vec![disk("sda", "A", Some(OURS)), pending("sdb/sdb1")], Some("sda")),
+            ("a bad one is passed", vec![bad(disk("sda", "A", Some(OURS))), disk("sdb", "A", None)], Some("sdb")),
+            ("alike ones by name", vec![disk("sdb", "A", None), disk("sda", "A", None)], Some("sda")),
+            ("a label must be the whole", vec![disk("sda", "AA", None)], None),
+        ];
+        let wanted = Wanted::new(&[], Some(&facts()));
+        for (what, disks, expected) in table {
+            let taken = rank(&wanted, &disks).map(|at| disks[at].name.as_str());
+            assert_eq!(taken, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_medium_that_was_named_is_taken_whatever_its_build() {
+        let disks = [disk("sda", "A", Some(THEIRS)), disk("sdb", "B", Some(OURS))];
+        let taken = |specs: &[Spec]| rank(&Wanted::new(specs, Some(&facts())), &disks).map(|at| disks[at].name.clone());
+        assert_eq!(taken(&[Spec::Label(b"A".into())]).as_deref(), Some("sda"));
+        assert_eq!(taken(&[Spec::Device("sdb".into())]).as_deref(), Some("sdb"));
+        assert_eq!(taken(&[Spec::Label(b"none".into()), Spec::Uuid("ab-CD".into())]).as_deref(), Some("sda"));
+        assert_eq!(taken(&[Spec::Uuid("other".into())]), None);
+    }
+
+    #[test]
+    fn two_that_are_alike_are_noticed_and_a_disk_with_its_partition_is_not() {
+        let wanted = Wanted::new(&[], Some(&facts()));
+        let two = [disk("sda", "A", None), disk("sdb", "A", None)];
+        assert_eq!(ambiguous(&wanted, &two, 0), Some("sdb"));
+        let one = [disk("sda", "A", None), disk("sda/sda1", "A", None)];
+        assert_eq!(ambiguous(&wanted, &one, 1), None);
+    }
+
+    #[test]
+    fn labels_that_nearly_fit_are_told() {
+        let wanted = Wanted::new(&[Spec::Label(b"AURORA_LIVE".into())], None);
+        for (label, near) in
+            [("aurora_live", true), ("AURORA", true), ("AURORA_LIVE2", true), ("BOREALIS", false), ("", false)]
+        {
+            let Some(Finding::Found(found)) = disk("sda", label, None).finding else { unreachable!() };
+            assert_eq!(wanted.nearly(&found), near, "{label}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! One way of naming the medium.
+
+use std::fmt;
+
+use crate::contract::BootId;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Spec {
+    Id(BootId),
+    /// Bytes: a label's encoding is its file system's affair.
+    Label(Vec<u8>),
+    Uuid(String),
+    /// Below /dev.
+    Device(String),
+}
+
+impl Spec {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (key, value) = match text.strip_prefix("/dev/") {
+            Some(name) => match name.strip_prefix("disk/by-") {
+                Some(link) => link.split_once('/')?,
+                None => ("device", name),
+            },
+            None => text.split_once('=')?,
+        };
+        if value.is_empty() {
+            return None;
+        }
+        Some(match key {
+            "device" => Self::Device(value.into()),
+            "ID" => Self::Id(value.parse().ok()?),
+            "LABEL" | "label" => Self::Label(unescape(value)),
+            "UUID" | "uuid" => Self::Uuid(value.into()),
+            _ => return None,
+        })
+    }
+}
+
+/// `\x20` is a blank, as udev and dracut write it.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = rest.strip_prefix(br"\x").and_then(|digits| {
+            let digits = std::str::from_utf8(digits.get(..2)?).ok()?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &rest[4..] } else { after };
+    }
+    bytes
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "ID={id}"),
+            Self::Label(label) => write!(f, "LABEL={}", label.escape_ascii()),
+            Self::Uuid(uuid) => write!(f, "UUID={uuid}"),
+            Self::Device(name) => write!(f, "/dev/{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_printed() {
+        let label = |label: &str| Some(Spec::Label(label.into()));
+        for (text, spec) in [
+            ("LABEL=AURORA", label("AURORA")),
+            (r"LABEL=My\x20Disk\x", label("My Disk\\x")),
+            ("/dev/disk/by-label/AURORA", label("AURORA")),
+            ("/dev/disk/by-uuid/ab-CD", Some(Spec::Uuid("ab-CD".into()))),
+            ("UUID=2026", Some(Spec::Uuid("2026".into()))),
+            ("/dev/sr0", Some(Spec::Device("sr0".into()))),
+            ("/dev/cciss/c0d0", Some(Spec::Device("cciss/c0d0".into()))),
+            ("ID=01", None),
+            ("LABEL=", None),
+            ("/dev/", None),
+            ("/dev/disk/by-path/x", None),
+            ("PARTUUID=1", None),
+            ("", None),
+        ] {
+            assert_eq!(Spec::parse(text), spec, "{text}");
+        }
+        assert_eq!(Spec::parse("/dev/sr0").unwrap().to_string(), "/dev/sr0");
+    }
+}

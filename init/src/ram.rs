@@ -1,0 +1,131 @@
+//! Ram mode: the medium's packages, one after the other, over the root that
+//! the kernel unpacked the initramfs into.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::statvfs::statvfs;
+
+use crate::check;
+use crate::cmdline::{Check, Cmdline};
+use crate::contract::params;
+use crate::fault::{Code, Fault};
+use crate::log::{debug, info};
+use crate::manifest::Part;
+use crate::medium::Medium;
+use crate::status::Status;
+use crate::unpack::{self, Limits, Summary};
+
+/// What the decoder and the rest of /init want beside the files themselves:
+/// the largest dictionary that xz's levels have is 64 MiB, and -6's is 8.
+const WORKING_MEMORY: u64 = 16 << 20;
+
+pub(crate) fn extract(
+    medium: &Medium,
+    packages: &[Part],
+    unpacked: u64,
+    cmdline: &Cmdline,
+    status: &mut Status,
+) -> Result<(), Fault> {
+    raise_limit(cmdline);
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    budget(unpacked, available_memory(&meminfo), room())?;
+    for package in packages {
+        match one(medium, package, cmdline.check) {
+            Ok(Summary { entries, bytes }) => {
+                info!("{}: {entries} entries, {} MiB", package.path, bytes >> 20);
+            }
+            Err(fault) if package.required => return Err(fault),
+            Err(fault) => status.degrade(format!("{fault}; going on without the rest of it")),
+        }
+    }
+    Ok(())
+}
+
+/// Twice through a package: nothing of one that is damaged is ever written.
+fn one(medium: &Medium, package: &Part, policy: Check) -> Result<Summary, Fault> {
+    let path = medium.part(&package.path);
+    if policy != Check::Off {
+        check::digest(&path, package)?;
+    }
+    let failed = |why: String| Fault::new(Code::Package, format!("{}: {why}", package.path));
+    let file = File::open(&path).map_err(|e| failed(e.to_string()))?;
+    let limits = Limits { unpacked: package.unpacked, privileged: package.privileged };
+    unpack::package(file, Path::new("/"), &limits).map_err(|e| {
+        if e.is_no_space() {
+            let left = room().unwrap_or(0) >> 20;
+            let what = format!(
+                "{}: {e}; the package unpacks to {} MiB, and {left} MiB are left",
+                package.path,
+                package.unpacked >> 20
+            );
+            Fault::new(Code::NoSpace, what)
+                .advise(format!("let the root grow further with {}=, or add memory", params::RAM_SIZE))
+        } else {
+            failed(e.to_string()).advise("the package was made wrongly: build the image again")
+        }
+    })
+}
+
+/// The kernel gives its tmpfs root half of the memory; a ramfs has no limit
+/// to raise, and says so.
+fn raise_limit(cmdline: &Cmdline) {
+    let none: Option<&str> = None;
+    let size = cmdline.ram_size.option();
+    if let Err(e) = mount(none, "/", none, MsFlags::MS_REMOUNT, Some(size.as_str())) {
+        debug!("the root keeps its size: {}", e.desc());
+    }
+}
+
+/// Bytes that can still be written to the root; None where nothing counts them.
+fn room() -> Option<u64> {
+    let root = statvfs("/").ok().filter(|root| root.blocks() > 0)?;
+    Some(root.blocks_available().saturating_mul(root.fragment_size()))
+}
+
+/// MemAvailable: MemFree leaves out what the kernel can take back, and Cached
+/// counts a tmpfs's files as if it could.
+fn available_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn budget(unpacked: u64, available: Option<u64>, room: Option<u64>) -> Result<(), Fault> {
+    let need = unpacked.saturating_add(WORKING_MEMORY);
+    let refuse = |has: u64, of: &str, advice: String| {
+        let what = format!("needs {} MiB, has {} MiB of {of}", need.div_ceil(1 << 20), has >> 20);
+        Err(Fault::new(Code::NoMemory, what).advise(advice))
+    };
+    match (available, room) {
+        (Some(has), _) if has < need => refuse(has, "memory", "give the machine more memory".into()),
+        (_, Some(has)) if has < unpacked => {
+            refuse(has, "room on the root", format!("let the root grow further with {}=", params::RAM_SIZE))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_is_told_with_the_numbers_before_anything_is_written() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(budget(100 * MIB, Some(116 * MIB), Some(100 * MIB)), Ok(()));
+        assert_eq!(budget(100 * MIB, None, None), Ok(()));
+        let fault = budget(100 * MIB, Some(60 * MIB), None).unwrap_err();
+        assert_eq!((fault.code, fault.what.as_str()), (Code::NoMemory, "needs 116 MiB, has 60 MiB of memory"));
+        let fault = budget(100 * MIB, Some(900 * MIB), Some(80 * MIB)).unwrap_err();
+        assert!(fault.what.contains("80 MiB of room") && fault.advice.contains(params::RAM_SIZE), "{fault:?}");
+        assert!(budget(u64::MAX, Some(u64::MAX - 1), None).is_err());
+    }
+
+    #[test]
+    fn available_memory_is_the_kernels_own_estimate() {
+        let meminfo = "MemTotal:  2048 kB\nMemFree:  1 kB\nMemAvailable:    1024 kB\nCached: 5 kB\n";
+        assert_eq!(available_memory(meminfo), Some(1 << 20));
+        assert_eq!(available_memory("MemTotal: 2048 kB\n"), None);
+    }
+}

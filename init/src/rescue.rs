@@ -1,0 +1,166 @@
+//! When the boot stops: why, what was seen, and a prompt on every console.
+//!
+//! The prompt is our own, since an image need not have a shell; the shell,
+//! where there is one, is a child with a terminal of its own, so that PID 1
+//! goes on serving devices and nobody's `exit` is the kernel's panic.
+
+mod console;
+mod prompt;
+
+use std::fmt::Write;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::unistd::sync;
+
+use crate::cmdline::{Action, Emergency, Shell};
+use crate::contract::params;
+use crate::devices::{self, Devices};
+use crate::fault::{Code, Fault};
+use crate::log::{self, error, warn};
+use crate::sys;
+use console::Console;
+use prompt::Command;
+
+/// How many of the log's last lines stand above the prompt.
+const LOG_LINES: usize = 12;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Retry,
+    Continue,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub emergency: Emergency,
+    pub shell: Shell,
+}
+
+/// Set once the command line is read; the panic hook has no other way to it.
+static POLICY: OnceLock<Policy> = OnceLock::new();
+
+pub(crate) fn set_policy(policy: Policy) {
+    // The command line is read once.
+    let _ = POLICY.set(policy);
+}
+
+fn policy() -> Policy {
+    let waits = Emergency { action: Action::Shell, after: Duration::ZERO };
+    *POLICY.get().unwrap_or(&Policy { emergency: waits, shell: Shell::OnFail })
+}
+
+/// A panic of PID 1 is the kernel's; this one is ours, and ends at the prompt.
+pub(crate) fn catch_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if nix::unistd::getpid().as_raw() != 1 {
+            sys::end_process(101);
+        }
+        let fault = Fault::new(Code::Panic, panic.to_string().replace('\n', " "))
+            .advise("this is a mistake in /init: please report it with the lines above; reboot to try again");
+        error!("{fault}");
+        loop {
+            // Neither answer can be given: the state they would go on from is lost.
+            let _ = ask(&fault, "panic", None, &[]);
+        }
+    }));
+}
+
+/// Returns what somebody answered; without an answer, the policy is done.
+/// `report` is what was seen of the devices, for a first look.
+pub(crate) fn ask(fault: &Fault, state: &str, mut devices: Option<&mut Devices>, report: &[String]) -> Answer {
+    let policy = policy();
+    let mut consoles = Console::open_all();
+    let text = screen(fault, state, report, policy);
+    for console in &mut consoles {
+        console.write(&text);
+        console.prompt();
+    }
+    let mut deadline = (policy.emergency.action != Action::Shell).then(|| Instant::now() + policy.emergency.after);
+    loop {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            warn!("nobody answered: {}={:?}", params::EMERGENCY, policy.emergency.action);
+            end(policy.emergency.action);
+            deadline = None;
+        }
+        let ready = {
+            let fds: Vec<_> = consoles.iter().map(Console::fd).collect();
+            match &mut devices {
+                Some(devices) => devices.serve(&fds, deadline),
+                None => devices::wait(&fds, deadline),
+            }
+        };
+        for at in (0..consoles.len()).rev().filter(|&at| ready[at]) {
+            let Some(lines) = consoles[at].read() else {
+                consoles.remove(at);
+                continue;
+            };
+            // Somebody is there: it is theirs to decide now.
+            deadline = None;
+            for line in lines {
+                let console = &mut consoles[at];
+                match Command::parse(&line) {
+                    Command::Retry => return Answer::Retry,
+                    Command::Continue => return Answer::Continue,
+                    Command::Shell if policy.shell == Shell::Never => {
+                        console.write("no shell: the command line forbids it\n");
+                    }
+                    Command::Shell => console.start_shell(),
+                    Command::Reboot => end(Action::Reboot),
+                    Command::Poweroff => end(Action::Poweroff),
+                    Command::Log => console.write_lines(&log::last(usize::MAX)),
+                    Command::Devices => match &devices {
+                        Some(devices) => console.write_lines(&crate::medium::report(devices, None)),
+                        None => console.write("devices were not looked at\n"),
+                    },
+                    Command::Nothing => {}
+                    Command::Unknown => console.write(prompt::HELP),
+                }
+                console.prompt();
+            }
+        }
+    }
+}
+
+/// What stands above the prompt, for somebody who sees only this screen.
+fn screen(fault: &Fault, state: &str, report: &[String], policy: Policy) -> String {
+    let mut text = format!("\nThe boot stopped in the state `{state}`: {fault}\n");
+    if !fault.advice.is_empty() {
+        let _ = writeln!(text, "What to do: {}", fault.advice);
+    }
+    if !report.is_empty() {
+        text += "Devices:\n";
+        for line in report {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text += "Last of the log:\n";
+    for line in log::last(LOG_LINES) {
+        let _ = writeln!(text, "  {line}");
+    }
+    text += prompt::HELP;
+    if policy.emergency.action != Action::Shell {
+        let after = policy.emergency.after.as_secs();
+        let _ = writeln!(text, "Without an answer within {after} s: {:?}", policy.emergency.action);
+    }
+    text
+}
+
+/// Whether a rescue shell was started, and may have left processes.
+pub(crate) fn shell_was_started() -> bool {
+    console::SHELL_WAS_STARTED.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Returns only where the kernel refuses.
+fn end(action: Action) {
+    sync();
+    let mode = match action {
+        Action::Shell => return,
+        Action::Reboot => RebootMode::RB_AUTOBOOT,
+        Action::Poweroff => RebootMode::RB_POWER_OFF,
+        Action::Halt => RebootMode::RB_HALT_SYSTEM,
+    };
+    let Err(e) = reboot(mode);
+    error!("{action:?}: {}", e.desc());
+}

@@ -1,0 +1,152 @@
+//! The system calls that the compiler cannot check, and nothing else.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::unistd::{ForkResult, Pid};
+
+/// linux/loop.h, `struct loop_info64`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    pub offset: u64,
+    pub size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    pub flags: u32,
+    pub file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// linux/loop.h, `struct loop_config`, since Linux 5.8.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+pub(crate) const LO_FLAGS_READ_ONLY: u32 = 1;
+pub(crate) const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+mod raw {
+    use nix::libc;
+
+    nix::ioctl_none_bad!(loop_ctl_get_free, 0x4C82);
+    nix::ioctl_write_int_bad!(loop_set_fd, 0x4C00);
+    nix::ioctl_none_bad!(loop_clr_fd, 0x4C01);
+    nix::ioctl_write_ptr_bad!(loop_set_status64, 0x4C04, super::LoopInfo);
+    nix::ioctl_write_ptr_bad!(loop_configure, 0x4C0A, super::LoopConfig);
+    nix::ioctl_write_int_bad!(cdrom_drive_status, 0x5326);
+    nix::ioctl_write_int_bad!(tiocsctty, libc::TIOCSCTTY);
+}
+
+impl LoopInfo {
+    pub(crate) fn new(flags: u32) -> Self {
+        // SAFETY: integers and arrays of integers, for which zero is a value.
+        let zero: Self = unsafe { std::mem::zeroed() };
+        Self { flags, ..zero }
+    }
+}
+
+/// The number of a loop device that nothing is bound to.
+pub(crate) fn loop_get_free(control: &File) -> nix::Result<i32> {
+    // SAFETY: takes no argument.
+    unsafe { raw::loop_ctl_get_free(control.as_raw_fd()) }
+}
+
+/// EINVAL or ENOTTY before Linux 5.8.
+pub(crate) fn loop_configure(device: &File, backing: &File, info: LoopInfo) -> nix::Result<()> {
+    let config = LoopConfig { fd: backing.as_raw_fd().cast_unsigned(), block_size: 0, info, reserved: [0; 8] };
+    // SAFETY: the struct is the kernel's, and outlives the call.
+    unsafe { raw::loop_configure(device.as_raw_fd(), &raw const config) }.map(drop)
+}
+
+/// The two steps that LOOP_CONFIGURE made one; EBUSY when another was faster.
+pub(crate) fn loop_set(device: &File, backing: &File, info: LoopInfo) -> nix::Result<()> {
+    // SAFETY: both descriptors are open.
+    unsafe { raw::loop_set_fd(device.as_raw_fd(), backing.as_raw_fd()) }?;
+    // SAFETY: the struct is the kernel's, and outlives the call.
+    let set = unsafe { raw::loop_set_status64(device.as_raw_fd(), &raw const info) };
+    if set.is_err() {
+        // SAFETY: takes no argument. Its own failure leaves one loop device
+        // bound, which the error that is returned already tells of.
+        let _ = unsafe { raw::loop_clr_fd(device.as_raw_fd()) };
+    }
+    set.map(drop)
+}
+
+/// linux/cdrom.h, CDS_*; an error on what is not an optical drive.
+pub(crate) fn cdrom_drive_status(device: &File) -> nix::Result<i32> {
+    // SAFETY: the argument is a number: CDSL_CURRENT.
+    unsafe { raw::cdrom_drive_status(device.as_raw_fd(), i32::MAX) }
+}
+
+pub(crate) fn set_controlling_terminal(tty: &File) -> nix::Result<()> {
+    // SAFETY: the argument is a number.
+    unsafe { raw::tiocsctty(tty.as_raw_fd(), 1) }.map(drop)
+}
+
+/// Runs `child` in a process of its own, which ends with what it returns.
+pub(crate) fn fork(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
+    // SAFETY: /init has one thread, so that the child has everything a
+    // process can have, locks included, in a state that is whole.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let code = child();
+            // SAFETY: ends this process without what is PID 1's to do at exit.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+/// A descriptor that polls readable when the process has ended; Linux 5.3.
+pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: two numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let fd = i32::try_from(fd).unwrap_or(-1);
+    // SAFETY: the kernel made this descriptor for us just now.
+    if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
+}
+
+/// The kernel reaps children whose parent ignores SIGCHLD, orphans included:
+/// PID 1 never has to.
+pub(crate) fn ignore_children() {
+    // SAFETY: no handler runs.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) };
+}
+
+/// As the kernel starts its init: Rust's runtime ignores SIGPIPE, which an
+/// exec would hand on.
+pub(crate) fn default_signals() {
+    for one in Signal::iterator().filter(|one| !matches!(one, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: no handler runs. None of the rest can be refused.
+        let _ = unsafe { signal(one, SigHandler::SigDfl) };
+    }
+    // Cannot fail with arguments of the right kind.
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+pub(crate) fn end_process(code: i32) -> ! {
+    // SAFETY: ends this process, a child of PID 1, and runs nothing of its parent's.
+    unsafe { libc::_exit(code) }
+}
+
+/// Whether `error` says that the kernel does not know an ioctl.
+pub(crate) fn is_unknown_ioctl(error: Errno) -> bool {
+    matches!(error, Errno::EINVAL | Errno::ENOTTY | Errno::ENOSYS)
+}
