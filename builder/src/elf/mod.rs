@@ -22,6 +22,8 @@ pub use sysroot::{Found, HostSysroot, Sysroot};
 pub enum Malformed {
     #[error("it is not an ELF file")]
     NotElf,
+    #[error("it is an ELF file, but no kernel module")]
+    NotKmod,
     #[error("malformed ELF file")]
     Elf(#[from] goblin::error::Error),
     #[error("malformed ELF file: {what} of {len}, and at most {max} is read")]

@@ -4,7 +4,8 @@
 use goblin::container::Ctx;
 use goblin::elf::Elf;
 use goblin::elf::header::{ET_REL, Header};
-use goblin::elf::section_header::{SHN_XINDEX, SHT_NOBITS, SectionHeader};
+use goblin::elf::section_header::{SHN_UNDEF, SHN_XINDEX, SHT_NOBITS, SectionHeader};
+use goblin::elf::sym::{Sym, Symtab};
 use tree::{Content, ContentAt};
 
 use super::Malformed;
@@ -18,6 +19,7 @@ const MAX_SECTION: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Sections {
     at: ContentAt,
+    ctx: Ctx,
     headers: Vec<SectionHeader>,
     names: Vec<u8>,
     /// Not yet linked: an object file, as kmods are.
@@ -30,8 +32,14 @@ impl Sections {
         let at = content.open_at()?;
         let (header, ctx) = read_header(&at, content.len())?;
         let headers = read_table(&at, &header, ctx)?;
-        let mut sections =
-            Self { at, headers, names: Vec::new(), relocatable: header.e_type == ET_REL, machine: header.e_machine };
+        let mut sections = Self {
+            at,
+            ctx,
+            headers,
+            names: Vec::new(),
+            relocatable: header.e_type == ET_REL,
+            machine: header.e_machine,
+        };
         // The escape values of more than 65,279 sections: ELF gABI, "Section Header Table".
         let strings = match (u32::from(header.e_shstrndx), sections.headers.first()) {
             (SHN_XINDEX, Some(first)) => first.sh_link as usize,
@@ -47,6 +55,27 @@ impl Sections {
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Malformed> {
         let named = |header: &&SectionHeader| super::c_string(&self.names, header.sh_name) == Some(name.as_bytes());
         self.headers.iter().find(named).map(|header| self.read(header)).transpose()
+    }
+
+    /// Names of what the symbol table leaves to others, in its order, each
+    /// ended by NUL.
+    pub fn undefined_symbols(&self) -> Result<Vec<u8>, Malformed> {
+        let (Some(table), Some(names)) = (self.get(".symtab")?, self.get(".strtab")?) else { return Ok(Vec::new()) };
+        let count = table.len() / Sym::size(self.ctx.container);
+        let mut undefined = Vec::new();
+        if count == 0 {
+            return Ok(undefined);
+        }
+        // The first entry is undefined by law (ELF gABI, "Symbol Table").
+        for symbol in Symtab::parse(&table, 0, count, self.ctx)?.iter().skip(1) {
+            if symbol.st_shndx == SHN_UNDEF as usize
+                && let Some(name) = super::c_string(&names, symbol.st_name)
+            {
+                undefined.extend_from_slice(name);
+                undefined.push(0);
+            }
+        }
+        Ok(undefined)
     }
 
     fn read(&self, header: &SectionHeader) -> Result<Vec<u8>, Malformed> {

@@ -48,7 +48,7 @@ impl Builtin {
 
     /// Paths as in [`super::pattern::Pick::Path`].
     pub fn has_path(&self, pattern: &str) -> bool {
-        self.paths.iter().any(|path| path_matches(pattern, path))
+        self.paths.iter().any(|path| path_matches(pattern, path.as_bytes()))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

@@ -2,15 +2,15 @@
 //! kernel packages come without depmod's files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
-use std::thread;
 
-use tree::{Content, Escaped, Item, Kind, Node, TreePath};
+use tree::{Content, Escaped, TreePath};
 
 use super::Kernel;
 use super::builtin::Builtin;
-use super::modinfo::{Modinfo, canonical, kmod_name};
+use super::modinfo::{Modinfo, canonical};
 use super::order::{self, Cycle};
+use super::scan::{self, Scanned};
+use super::symbols::{Exporters, Symbols};
 use crate::elf::Malformed;
 
 /// A kmod's place in [`Catalog::kmods`].
@@ -60,19 +60,18 @@ pub enum CatalogError {
 
 impl Catalog {
     pub fn scan(kernel: &Kernel) -> Result<Self, CatalogError> {
-        let found = in_loading_order(kernel)?;
-        let infos = read_all(&found)?;
         let mut catalog = Self {
             release: kernel.release.clone(),
-            kmods: Vec::with_capacity(found.len()),
+            kmods: Vec::new(),
             by_name: BTreeMap::new(),
             builtin: Builtin::load(&kernel.modules)?,
             warnings: Vec::new(),
         };
-        for (found, info) in found.into_iter().zip(infos) {
-            catalog.add(found, info);
+        let mut symbols = Vec::new();
+        for scanned in scan::scan(kernel)? {
+            symbols.extend(catalog.add(scanned));
         }
-        catalog.link()?;
+        catalog.link(&symbols)?;
         Ok(catalog)
     }
 
@@ -103,32 +102,30 @@ impl Catalog {
         self.kmods().filter(|(_, kmod)| answers(kmod)).map(|(id, _)| id).collect()
     }
 
-    fn add(&mut self, found: Found<'_>, info: Modinfo) {
-        if let Some(first) = self.by_name.get(&found.name) {
-            let first = &self.kmods[first.0].path;
-            self.warnings.push(format!("{} is passed over: {first} has its name and comes first", found.path));
-            return;
+    /// Returns the symbols of a kmod that was taken.
+    fn add(&mut self, scanned: Scanned) -> Option<Symbols> {
+        let Scanned { name, path, content, info, symbols } = scanned;
+        if let Some(first) = self.by_name.get(&name) {
+            let first = &self.get(*first).path;
+            self.warnings.push(format!("{path} is passed over: {first} has its name and comes first"));
+            return None;
         }
         if let Some(magic) = info.vermagic.as_deref()
             && magic.split(' ').next() != Some(&self.release)
         {
-            self.warnings.push(format!(
-                "{} was built for `{}` and will not load into {}",
-                found.path,
-                Escaped(magic.as_bytes()),
-                self.release
-            ));
+            let magic = Escaped(magic.as_bytes());
+            self.warnings.push(format!("{path} was built for `{magic}` and will not load into {}", self.release));
         }
-        self.by_name.insert(found.name.clone(), KmodId(self.kmods.len()));
-        let Found { name, path, content } = found;
-        let (path, content) = (path.clone(), content.clone());
+        self.by_name.insert(name.clone(), KmodId(self.kmods.len()));
         let (direct, deps, pre, weak, missing) = Default::default();
         self.kmods.push(Kmod { name, path, content, info, direct, deps, pre, weak, missing });
+        Some(symbols)
     }
 
-    fn link(&mut self) -> Result<(), CatalogError> {
+    fn link(&mut self, symbols: &[Symbols]) -> Result<(), CatalogError> {
+        let exporters = Exporters::of(symbols);
         let mut direct = Vec::with_capacity(self.kmods.len());
-        for n in 0..self.kmods.len() {
+        for (n, symbols) in symbols.iter().enumerate() {
             let mut ids = Vec::new();
             let mut missing = Vec::new();
             for name in &self.kmods[n].info.depends {
@@ -138,6 +135,7 @@ impl Catalog {
                     None => missing.push(canonical(name)),
                 }
             }
+            exporters.sort_by_use(&mut ids, symbols);
             self.kmods[n].missing = missing;
             direct.push(ids);
         }
@@ -178,56 +176,6 @@ fn alias_matches(alias: &str, canonical_name: &str) -> bool {
     } else {
         init::glob::matches(&canonical(alias), canonical_name)
     }
-}
-
-/// A kmod's file before it was read.
-struct Found<'a> {
-    name: String,
-    path: &'a TreePath,
-    content: &'a Content,
-}
-
-fn in_loading_order(kernel: &Kernel) -> Result<Vec<Found<'_>>, CatalogError> {
-    const ORDER: &str = "modules.order";
-    let listed =
-        super::read_text(&kernel.modules, ORDER).map_err(|source| CatalogError::List { path: ORDER, source })?;
-    let place: BTreeMap<&str, usize> = listed.lines().enumerate().map(|(n, line)| (line, n)).collect();
-    let mut found: Vec<_> = kernel.modules.walk().filter_map(kmod_file).collect();
-    let key = |found: &Found<'_>| {
-        let path = String::from_utf8_lossy(found.path.as_bytes());
-        let uncompressed = path.rfind(".ko").map_or(&*path, |end| &path[..end + 3]);
-        // depmod's default search order: what an administrator updated wins.
-        let updated = path.starts_with("updates/");
-        (!updated, place.get(uncompressed).copied().unwrap_or(usize::MAX))
-    };
-    found.sort_by_cached_key(key);
-    Ok(found)
-}
-
-fn kmod_file(item: Item<'_>) -> Option<Found<'_>> {
-    let Node::Leaf { kind: Kind::File(content), .. } = item.node else { return None };
-    Some(Found { name: kmod_name(item.path.name())?, path: item.path, content })
-}
-
-/// Every kmod's modinfo, in the order given, whatever the number of threads.
-fn read_all(found: &[Found<'_>]) -> Result<Vec<Modinfo>, CatalogError> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(8);
-    let read = |part: &[Found<'_>]| -> Result<Vec<Modinfo>, CatalogError> {
-        let one = |found: &Found<'_>| {
-            Modinfo::load(found.content).map_err(|source| CatalogError::Kmod { path: found.path.clone(), source })
-        };
-        part.iter().map(one).collect()
-    };
-    let parts: Vec<_> = thread::scope(|scope| {
-        let spawn = |part| scope.spawn(move || read(part));
-        let workers: Vec<_> = found.chunks(found.len().div_ceil(threads).max(1)).map(spawn).collect();
-        workers.into_iter().map(|worker| worker.join().expect("reading a kmod does not panic")).collect()
-    });
-    let mut all = Vec::with_capacity(found.len());
-    for part in parts {
-        all.extend(part?);
-    }
-    Ok(all)
 }
 
 /// Names of the catalog that a user may have meant.

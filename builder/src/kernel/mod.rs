@@ -13,9 +13,11 @@ mod image;
 pub mod modinfo;
 mod order;
 pub mod pattern;
+mod scan;
 pub mod select;
 pub mod sets;
 mod stage;
+mod symbols;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,11 +1,6 @@
 //! What a kmod says about itself: its `.modinfo` section, `key=value` strings
 //! each ended by NUL (kernel: include/linux/moduleparam.h).
 
-use tree::Content;
-
-use super::decompress;
-use crate::elf::{Malformed, Sections};
-
 /// The keys that decide what a kmod needs and what needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Modinfo {
@@ -26,16 +21,6 @@ pub struct Modinfo {
 }
 
 impl Modinfo {
-    /// Reads a kmod as it stands on disk: plain or compressed.
-    pub fn load(content: &Content) -> Result<Self, Malformed> {
-        let plain = decompress::plain(content)?;
-        let sections = Sections::load(&plain)?;
-        if !sections.relocatable {
-            return Err(Malformed::NotElf);
-        }
-        Ok(sections.get(".modinfo")?.map(|section| Self::parse(&section)).unwrap_or_default())
-    }
-
     /// Never fails: what is not `key=value`, and keys of no meaning here
     /// (license, parm …), are passed over, as the kernel does.
     pub fn parse(section: &[u8]) -> Self {
@@ -91,10 +76,7 @@ pub fn canonical(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-    use crate::elf::fake;
 
     #[test]
     fn says_what_it_needs() {
@@ -109,22 +91,6 @@ mod tests {
         assert_eq!(info.firmware, ["a/b.bin"]);
         assert_eq!(info.vermagic.as_deref(), Some("6.1.0 SMP"));
         assert_eq!(Modinfo::parse(b"depends=\0").depends, [""; 0]);
-    }
-
-    #[test]
-    fn reads_every_compression_by_its_magic() {
-        let plain = fake::kmod(&["depends=dep"]);
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let mut xz = xz2::write::XzEncoder::new(Vec::new(), 0);
-        gz.write_all(&plain).unwrap();
-        xz.write_all(&plain).unwrap();
-        let zst = zstd::bulk::compress(&plain, 1).unwrap();
-        for packed in [plain.clone(), gz.finish().unwrap(), xz.finish().unwrap(), zst] {
-            for len in 0..packed.len() {
-                let _ = Modinfo::load(&packed[..len].to_vec().into());
-            }
-            assert_eq!(Modinfo::load(&packed.into()).unwrap().depends, ["dep"]);
-        }
     }
 
     #[test]

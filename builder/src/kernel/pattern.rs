@@ -32,14 +32,13 @@ impl Pattern {
             Some(word) => (true, word),
             None => (false, written),
         };
-        let glob = word.contains(['*', '?', '[']);
         let pick = if let Some(set) = word.strip_prefix('@') {
             Pick::Set(set.to_string())
         } else if let Some(alias) = word.strip_prefix("alias:") {
             Pick::Alias(alias.to_string())
         } else if word.contains('/') {
             Pick::Path(word.trim_matches('/').to_string())
-        } else if glob {
+        } else if is_glob(word) {
             Pick::NameGlob(canonical(word))
         } else {
             Pick::Name(canonical(word.strip_suffix(".ko").unwrap_or(word)))
@@ -55,19 +54,25 @@ impl Pick {
             Self::Set(_) => false,
             Self::Name(name) => kmod.name == *name,
             Self::NameGlob(glob) => init::glob::matches(glob, &kmod.name),
-            Self::Path(path) => path_matches(path, &kmod.path.to_string()),
+            Self::Path(path) => path_matches(path, kmod.path.as_bytes()),
             Self::Alias(glob) => kmod.info.aliases.iter().any(|alias| alias_meets(glob, alias)),
         }
     }
 }
 
-/// `path` as [`tree::TreePath`] prints it, with a `/` before it. A compressed
-/// kmod answers to its path without the compression's suffix.
-pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
-    let path = path.trim_start_matches('/');
+/// A compressed kmod answers to its path without the compression's suffix.
+pub(super) fn path_matches(pattern: &str, path: &[u8]) -> bool {
+    // No tree of kmods has names that are not UTF-8; the globs are.
+    let Ok(path) = std::str::from_utf8(path) else { return false };
     let plain = path.rfind(".ko").map_or(path, |end| &path[..end + 3]);
-    let below = plain.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    below || init::glob::matches(pattern, plain)
+    if is_glob(pattern) {
+        return init::glob::matches(pattern, plain);
+    }
+    plain.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_glob(word: &str) -> bool {
+    word.contains(['*', '?', '['])
 }
 
 /// An alias is a glob itself. The one asked for meets it when it is a modalias
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn paths_match_files_directories_and_globs() {
-        let path = "/kernel/drivers/usb/storage/ums-realtek.ko.xz";
+        let path = b"kernel/drivers/usb/storage/ums-realtek.ko.xz";
         for (pattern, matches) in [
             ("kernel/drivers/usb/storage", true),
             ("kernel/drivers/usb/stor", false),

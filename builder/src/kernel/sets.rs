@@ -18,9 +18,8 @@ pub struct Rule {
 
 impl Rule {
     pub fn takes(&self, kmod: &Kmod) -> bool {
-        let path = kmod.path.to_string();
         let has = |wanted: &&str| kmod.info.aliases.iter().any(|alias| init::glob::matches(wanted, alias));
-        self.paths.iter().any(|pattern| path_matches(pattern, &path))
+        self.paths.iter().any(|pattern| path_matches(pattern, kmod.path.as_bytes()))
             && (self.aliases.is_empty() || self.aliases.iter().any(has))
     }
 }
