@@ -1,0 +1,59 @@
+//! The field's own tools, as judges of what we write.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Something a test needs and this machine may lack. A laptop goes without and
+/// says so, in a line that `cargo xtask test` counts; CI does not go without.
+pub fn or_skip<T>(needed: Option<T>, what: &str) -> Result<Option<T>> {
+    if needed.is_none() {
+        if std::env::var_os("CI").is_some() {
+            bail!("there is no {what} here, and CI wants it: `cargo xtask setup` installs what the tests need");
+        }
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Past libtest's capture, which would hide it in a test that passes.
+        writeln!(std::io::stderr(), "\nSKIPPED {test}: there is no {what}; `cargo xtask setup` installs it")?;
+    }
+    Ok(needed)
+}
+
+#[derive(Debug)]
+pub struct Tool {
+    program: PathBuf,
+}
+
+impl Tool {
+    /// The tool of that name, under [`or_skip`]'s rule.
+    pub fn find(name: &str) -> Result<Option<Self>> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+        let program = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
+        or_skip(program.map(|program| Self { program }), name)
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("LC_ALL", "C");
+        command
+    }
+
+    /// What it prints; a tool that complains makes the test fail with its words.
+    pub fn output(&self, arguments: &[&str], file: &Path) -> Result<String> {
+        let name = self.program.display();
+        let output = self
+            .command()
+            .args(arguments)
+            .arg(file)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {name}"))?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            bail!("{name} {} {} ended with {}:\n{errors}", arguments.join(" "), file.display(), output.status);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}

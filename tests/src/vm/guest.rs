@@ -1,0 +1,150 @@
+//! A running guest. Dropped, it is killed.
+
+use std::io::Write;
+use std::process::{Child, Stdio};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{Accel, Machine};
+use crate::console::{Console, quoted};
+use crate::qmp::Qmp;
+
+/// Where the guest writes a byte to end QEMU with [`PASSED`].
+pub(super) const EXIT_PORT: u16 = 0xf4;
+/// The byte is 0x21 by the tests' overlays, and QEMU makes `byte << 1 | 1` of
+/// it: neither a crash nor a plain power-off ends in this.
+const PASSED: i32 = 0x21 << 1 | 1;
+
+#[derive(Debug)]
+pub struct Guest {
+    child: Child,
+    pub console: Console,
+    pub qmp: Qmp,
+    token: String,
+    _socket: TempDir,
+    _turn: Turn,
+}
+
+/// How QEMU ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The guest's report came to its end and said so through the exit port.
+    Passed,
+    /// Powered off, rebooted or crashed.
+    Otherwise(i32),
+}
+
+impl Guest {
+    pub(super) fn start(machine: &Machine, accel: Accel) -> Result<Self> {
+        let turn = Turn::take();
+        let socket = tempfile::tempdir()?;
+        let token = token()?;
+        let path = socket.path().join("qmp");
+        let mut qemu = machine.command(accel, &token)?;
+        qemu.args(["-monitor", "none", "-serial", "stdio", "-qmp"])
+            .arg(format!("unix:{},server=on,wait=off", path.display()));
+        // QEMU's own complaints belong with the guest's words.
+        let (reader, writer) = std::io::pipe()?;
+        qemu.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
+        let mut child = qemu.spawn().context("cannot start qemu-system-x86_64: `cargo xtask setup` installs it")?;
+        drop(qemu); // with its end of the pipe, or the console would never end
+        let console = Console::listen(reader);
+        let qmp = Qmp::connect(&path);
+        if qmp.is_err() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(Self { child, console, qmp: qmp?, token, _socket: socket, _turn: turn })
+    }
+
+    /// A value of the guest's test report, which is the line `TOKEN KEY=VALUE`.
+    /// The token is of this boot alone, so no text that an image or a boot
+    /// loader holds can pass for a report.
+    pub fn report(&self, key: &str, deadline: Duration) -> Result<String> {
+        self.console.expect(&format!("{} {key}=", self.token), deadline)
+    }
+
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().context("QEMU has no console")?;
+        writeln!(stdin, "{line}")?;
+        Ok(stdin.flush()?)
+    }
+
+    /// Plugs the stick of [`super::Attach::UsbLater`] in.
+    pub fn plug(&mut self) -> Result<()> {
+        let stick =
+            json!({ "driver": "usb-storage", "id": "stick", "bus": "usb.0", "drive": "medium", "removable": true });
+        self.qmp.execute("device_add", &stick).map(drop)
+    }
+
+    /// Pulls the USB stick, and comes back when it is gone.
+    pub fn pull(&mut self) -> Result<()> {
+        self.qmp.execute("device_del", &json!({ "id": "stick" }))?;
+        self.qmp.event("DEVICE_DELETED").map(drop)
+    }
+
+    pub fn end(&mut self, deadline: Duration) -> Result<Ended> {
+        let end = Instant::now() + deadline;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                let code = status.code().with_context(|| format!("QEMU was killed: {status}"))?;
+                return Ok(if code == PASSED { Ended::Passed } else { Ended::Otherwise(code) });
+            }
+            if Instant::now() > end {
+                bail!("the guest still runs after {deadline:?}{}", quoted(&self.console.text()));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The report came to its end.
+    pub fn passed(&mut self, deadline: Duration) -> Result<()> {
+        let ended = self.end(deadline)?;
+        ensure!(ended == Ended::Passed, "the guest ended with {ended:?}{}", quoted(&self.console.text()));
+        Ok(())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // It may have ended by itself: then there is nothing to kill, and only the waiting counts.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn token() -> Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(format!("T{:08x}{:08x}", std::process::id(), now.subsec_nanos()))
+}
+
+/// The right to run a virtual machine. More of them at once than this only make
+/// each other miss their deadlines.
+#[derive(Debug)]
+struct Turn;
+
+static RUNNING: Mutex<u32> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+const AT_ONCE: u32 = 2;
+
+impl Turn {
+    fn take() -> Self {
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running =
+            ENDED.wait_while(running, |running| *running >= AT_ONCE).unwrap_or_else(PoisonError::into_inner);
+        *running += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ENDED.notify_one();
+    }
+}
