@@ -12,38 +12,45 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Content {
     source: Source,
-    /// The window of the source that this is.
-    offset: u64,
-    len: u64,
+    window: Window,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
-    Bytes(Arc<[u8]>),
     /// A file of the host, opened anew for each reading: a tree of 400,000
     /// files must not need 400,000 descriptors.
     Host {
         path: Arc<Path>,
         len: u64,
     },
-    Held(Held),
+    Open(Opened),
 }
 
-/// A file that is held open, the archive that a member stands in. With a map
-/// it is read through it: what no stretch covers is zeros.
 #[derive(Debug, Clone)]
-struct Held {
-    file: Arc<File>,
-    name: Arc<str>,
+enum Opened {
+    Bytes(Arc<[u8]>),
+    /// Held open: the archive that a member stands in.
+    File {
+        file: Arc<File>,
+        name: Arc<str>,
+    },
+}
+
+/// The part of the source that is the content. With a map, the source is seen
+/// through it: what no stretch covers is zeros.
+#[derive(Debug, Clone)]
+struct Window {
+    offset: u64,
+    len: u64,
     map: Option<Arc<[Stretch]>>,
 }
 
 /// A run of stored bytes in a file with holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stretch {
-    /// Where it stands in the content.
+    /// Where it stands in the file.
     pub(crate) at: u64,
-    /// Where its bytes are in the archive.
+    /// Where its bytes are in what stores them.
     pub(crate) offset: u64,
     pub(crate) len: u64,
 }
@@ -51,40 +58,49 @@ pub(crate) struct Stretch {
 impl Content {
     /// A file of the host that had `len` bytes when it was looked at.
     pub fn host(path: impl Into<Arc<Path>>, len: u64) -> Self {
-        Self { source: Source::Host { path: path.into(), len }, offset: 0, len }
+        Self::whole(Source::Host { path: path.into(), len }, len)
     }
 
     /// `len` bytes at `offset` of an open file; `name` is for messages.
     pub fn span(file: Arc<File>, name: impl Into<Arc<str>>, offset: u64, len: u64) -> Self {
-        Self { source: Source::Held(Held { file, name: name.into(), map: None }), offset, len }
+        Self {
+            source: Source::Open(Opened::File { file, name: name.into() }),
+            window: Window { offset, len, map: None },
+        }
+    }
+
+    fn whole(source: Source, len: u64) -> Self {
+        Self { source, window: Window { offset: 0, len, map: None } }
     }
 
     /// `len` bytes of which only the `stretches`, in order and not
-    /// overlapping, are stored in `self`. `None` for content that is sparse
-    /// already or not held open: no archive nests them.
-    pub(crate) fn sparse(&self, mut stretches: Vec<Stretch>, len: u64) -> Option<Self> {
-        let Source::Held(Held { file, name, map: None }) = &self.source else { return None };
-        for stretch in &mut stretches {
-            stretch.offset = stretch.offset.checked_add(self.offset)?;
+    /// overlapping, are stored in `self`. `None` for content that has holes
+    /// already: no archive nests them.
+    pub(crate) fn with_holes(&self, mut stretches: Vec<Stretch>, len: u64) -> Option<Self> {
+        if self.window.map.is_some() {
+            return None;
         }
-        let held = Held { file: file.clone(), name: name.clone(), map: Some(stretches.into()) };
-        Some(Self { source: Source::Held(held), offset: 0, len })
+        for stretch in &mut stretches {
+            stretch.offset = stretch.offset.checked_add(self.window.offset)?;
+        }
+        Some(Self { source: self.source.clone(), window: Window { offset: 0, len, map: Some(stretches.into()) } })
     }
 
     /// A part of it; `None` where it would reach past the end.
     pub fn slice(&self, offset: u64, len: u64) -> Option<Self> {
-        if offset.checked_add(len)? > self.len {
+        if offset.checked_add(len)? > self.len() {
             return None;
         }
-        Some(Self { source: self.source.clone(), offset: self.offset.checked_add(offset)?, len })
+        let offset = self.window.offset.checked_add(offset)?;
+        Some(Self { source: self.source.clone(), window: Window { offset, len, map: self.window.map.clone() } })
     }
 
     pub fn len(&self) -> u64 {
-        self.len
+        self.window.len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// A reader that gives exactly [`Content::len`] bytes or an error that
@@ -101,38 +117,34 @@ impl Content {
 
     /// For who needs a few stretches of a large file and not the rest of it.
     pub fn open_at(&self) -> io::Result<ContentAt> {
-        let source = match &self.source {
-            Source::Bytes(bytes) => Opened::Bytes(bytes.clone()),
-            Source::Held(held) => Opened::Held(held.clone()),
+        let opened = match &self.source {
+            Source::Open(opened) => opened.clone(),
             Source::Host { path, len } => {
                 let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
                 let file = File::open(path).map_err(named)?;
                 if file.metadata().map_err(named)?.len() != *len {
                     return Err(changed(&path.display(), *len));
                 }
-                Opened::Held(Held { file: Arc::new(file), name: path.to_string_lossy().into(), map: None })
+                Opened::File { file: Arc::new(file), name: path.to_string_lossy().into() }
             }
         };
-        Ok(ContentAt { source, offset: self.offset, len: self.len })
+        Ok(ContentAt { opened, window: self.window.clone() })
     }
 
     /// The same bytes with their file held open, so that many slices of them
     /// do not each open it.
     pub(crate) fn held(&self) -> io::Result<Self> {
-        let source = match self.open_at()?.source {
-            Opened::Bytes(bytes) => Source::Bytes(bytes),
-            Opened::Held(held) => Source::Held(held),
-        };
-        Ok(Self { source, offset: self.offset, len: self.len })
+        let ContentAt { opened, window } = self.open_at()?;
+        Ok(Self { source: Source::Open(opened), window })
     }
 
     /// All of it in memory; refuses more than `limit` bytes.
     pub fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
-        if self.len > limit {
-            let text = format!("{} bytes, and at most {limit} are read here", self.len);
+        if self.len() > limit {
+            let text = format!("{} bytes, and at most {limit} are read here", self.len());
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
-        let mut bytes = Vec::with_capacity(self.len as usize);
+        let mut bytes = Vec::with_capacity(self.len() as usize);
         self.reader()?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -140,13 +152,15 @@ impl Content {
 
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { len: bytes.len() as u64, source: Source::Bytes(bytes.into()), offset: 0 }
+        let len = bytes.len() as u64;
+        Self::whole(Source::Open(Opened::Bytes(bytes.into())), len)
     }
 }
 
 impl From<&'static [u8]> for Content {
     fn from(bytes: &'static [u8]) -> Self {
-        Self { len: bytes.len() as u64, source: Source::Bytes(bytes.into()), offset: 0 }
+        let len = bytes.len() as u64;
+        Self::whole(Source::Open(Opened::Bytes(bytes.into())), len)
     }
 }
 
@@ -164,23 +178,17 @@ fn changed(name: &dyn fmt::Display, len: u64) -> io::Error {
 /// A [`Content`] held open for reading at any offset.
 #[derive(Debug)]
 pub struct ContentAt {
-    source: Opened,
-    offset: u64,
-    len: u64,
-}
-
-#[derive(Debug)]
-enum Opened {
-    Bytes(Arc<[u8]>),
-    Held(Held),
+    opened: Opened,
+    window: Window,
 }
 
 impl ContentAt {
     /// The bytes of `at..at + len`, or an error if they are not all there:
     /// nothing is allocated for a stretch that ends behind the content.
     pub fn read(&self, at: u64, len: u64) -> io::Result<Vec<u8>> {
-        if at.checked_add(len).is_none_or(|end| end > self.len) {
-            let text = format!("{len} bytes at offset {at} are asked for, and there are {} bytes in all", self.len);
+        let total = self.window.len;
+        if at.checked_add(len).is_none_or(|end| end > total) {
+            let text = format!("{len} bytes at offset {at} are asked for, and there are {total} bytes in all");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
         let mut bytes = vec![0; len as usize];
@@ -193,14 +201,49 @@ impl ContentAt {
 
     /// At least one byte unless `buf` is empty or `at` is the end.
     fn read_some(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        let want = self.len.saturating_sub(at).min(buf.len() as u64) as usize;
+        let want = self.window.len.saturating_sub(at).min(buf.len() as u64) as usize;
         if want == 0 {
             return Ok(0);
         }
-        let (buf, from) = (&mut buf[..want], self.offset + at);
-        match &self.source {
+        let run = self.window.run(at, want);
+        let buf = &mut buf[..run.len];
+        let Some(from) = run.from else {
+            buf.fill(0);
+            return Ok(run.len);
+        };
+        match &self.opened {
             Opened::Bytes(bytes) => (&bytes[from as usize..]).read(buf),
-            Opened::Held(held) => held.read_at(buf, from)?.ok_or_else(|| changed(&held.name, self.len)),
+            Opened::File { file, name } => loop {
+                match file.read_at(buf, from) {
+                    Ok(0) => return Err(changed(name, self.window.len)),
+                    Ok(got) => return Ok(got),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(io::Error::new(e.kind(), format!("{name}: {e}"))),
+                }
+            },
+        }
+    }
+}
+
+/// What can be read in one go.
+struct Run {
+    /// Where in the source; `None` in a hole.
+    from: Option<u64>,
+    len: usize,
+}
+
+impl Window {
+    fn run(&self, at: u64, want: usize) -> Run {
+        let at = self.offset + at;
+        let Some(map) = &self.map else { return Run { from: Some(at), len: want } };
+        let next = map.partition_point(|stretch| stretch.at + stretch.len <= at);
+        let up_to = |end: u64| want.min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        match map.get(next) {
+            Some(here) if here.at <= at => {
+                Run { from: Some(here.offset + (at - here.at)), len: up_to(here.at + here.len) }
+            }
+            Some(later) => Run { from: None, len: up_to(later.at) },
+            None => Run { from: None, len: want },
         }
     }
 }
@@ -224,42 +267,11 @@ impl Seek for ContentReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.content.len.checked_add_signed(by),
+            SeekFrom::End(by) => self.content.window.len.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
-    }
-}
-
-impl Held {
-    /// How many bytes of the non-empty `buf` were filled; `None` where the
-    /// file has no more.
-    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
-        let (want, from) = match &self.map {
-            None => (buf.len(), at),
-            Some(map) => {
-                let next = map.partition_point(|stretch| stretch.at + stretch.len <= at);
-                match map.get(next) {
-                    Some(stretch) if stretch.at <= at => {
-                        let within = at - stretch.at;
-                        (buf.len().min((stretch.len - within) as usize), stretch.offset + within)
-                    }
-                    hole => {
-                        let zeros = hole.map_or(buf.len(), |stretch| buf.len().min((stretch.at - at) as usize));
-                        buf[..zeros].fill(0);
-                        return Ok(Some(zeros));
-                    }
-                }
-            }
-        };
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.name));
-        loop {
-            match self.file.read_at(&mut buf[..want], from) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                got => return got.map(|got| (got > 0).then_some(got)).map_err(named),
-            }
-        }
     }
 }
 
@@ -308,7 +320,7 @@ mod tests {
         file.write_all(b"..ABCDE").unwrap();
         let archive = Content::span(Arc::new(file), "x.tar", 1, 6);
         let stretches = vec![Stretch { at: 2, offset: 1, len: 3 }, Stretch { at: 6, offset: 4, len: 2 }];
-        let content = archive.sparse(stretches, 9).unwrap();
+        let content = archive.with_holes(stretches, 9).unwrap();
         assert_eq!(content.read_all(9).unwrap(), b"\0\0ABC\0DE\0");
         assert_eq!(content.slice(3, 4).unwrap().read_all(9).unwrap(), b"BC\0D");
     }

@@ -65,9 +65,12 @@ impl Reader<'_> {
             let segment = codec::decompress(self.blame, codec, Streams::One, &mut input.reader, left)?;
             self.decompressed += segment.len();
             input.at = input.reader.stream_position().map_err(|e| self.blame.io(e))?;
-            // The kernel does not look for compression within compression.
             let mut inner = Input::new(self.blame, &segment)?;
             while inner.skip_zeros()? {
+                // The kernel does not look for compression within compression.
+                if inner.peek()? != b'0' {
+                    return Err(input.damaged("the compressed segment that ends here holds no newc archive"));
+                }
                 self.newc(&mut inner)?;
             }
         }

@@ -23,35 +23,31 @@ use pax::Pax;
 /// A long name, or all PAX records of an entry: xattrs of 64 KiB each fit.
 const EXTENSION_LIMIT: u64 = 4 << 20;
 
-/// The archive at `path`, by the default [`Limits`]. A plain one is held open
-/// and its files stay where they are; a compressed one is decompressed to an
-/// unlinked file in the directory for temporary files.
+/// The archive at `path`, by the default [`Limits`], see [`parse`].
 pub fn load(path: &Path, from: &Provenance) -> Result<Tree, ArchiveError> {
-    let name = path.display().to_string();
-    let blame = Blame(&name);
-    let archive = archive::hold(path)?;
-    let mut head = [0; MAGIC_LEN];
-    let mut reader = archive.reader().map_err(|e| blame.io(e))?;
-    let plain = match reader.read_exact(&mut head) {
-        Ok(()) => matches!(codec::probe(&head), Ok(None)),
-        // Too short for anything; the reader of plain ones says so.
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => true,
-        Err(e) => return Err(blame.io(e)),
-    };
-    if plain {
-        return parse(blame, &archive, Limits::default(), from);
-    }
-    read(&name, archive.reader().map_err(|e| blame.io(e))?, Limits::default(), from)
+    parse(&path.display().to_string(), &archive::hold(path)?, Limits::default(), from)
 }
 
 /// The archive that `input` gives, plain or compressed; `name` is for
 /// messages. It is kept in an unlinked temporary file.
 pub fn read(name: &str, input: impl Read, limits: Limits, from: &Provenance) -> Result<Tree, ArchiveError> {
-    let archive = codec::spool(Blame(name), input, limits)?;
-    parse(Blame(name), &archive, limits, from)
+    parse_plain(Blame(name), &codec::spool(Blame(name), input, limits)?, limits, from)
 }
 
-fn parse(blame: Blame<'_>, archive: &Content, limits: Limits, from: &Provenance) -> Result<Tree, ArchiveError> {
+/// The archive in `content`. The files of a plain one stay where they are; a
+/// compressed one is decompressed to an unlinked temporary file.
+pub fn parse(name: &str, content: &Content, limits: Limits, from: &Provenance) -> Result<Tree, ArchiveError> {
+    let blame = Blame(name);
+    let content = content.held().map_err(|e| blame.io(e))?;
+    let magic = content.slice(0, content.len().min(MAGIC_LEN as u64)).unwrap_or_else(|| content.clone());
+    let magic = magic.read_all(MAGIC_LEN as u64).map_err(|e| blame.io(e))?;
+    if let Ok(None) = codec::probe(&magic) {
+        return parse_plain(blame, &content, limits, from);
+    }
+    read(name, content.reader().map_err(|e| blame.io(e))?, limits, from)
+}
+
+fn parse_plain(blame: Blame<'_>, archive: &Content, limits: Limits, from: &Provenance) -> Result<Tree, ArchiveError> {
     let input = BufReader::new(archive.reader().map_err(|e| blame.io(e))?);
     let mut blocks = Blocks { blame, archive, input, at: 0, promised: 0, limit: limits.bytes };
     let mut tree = Tree::new();

@@ -30,9 +30,12 @@ impl Header {
     /// The sum counts its own field as blanks. Some old tars added up signed
     /// bytes.
     pub(super) fn sum_is_right(&self) -> bool {
-        let counted = |n: usize| if CHECKSUM.contains(&n) { b' ' } else { self.0[n] };
-        let unsigned: i64 = (0..BLOCK).map(|n| i64::from(counted(n))).sum();
-        let signed: i64 = (0..BLOCK).map(|n| i64::from(counted(n).cast_signed())).sum();
+        let (mut unsigned, mut signed) = (0, 0);
+        for (n, &b) in self.0.iter().enumerate() {
+            let b = if CHECKSUM.contains(&n) { b' ' } else { b };
+            unsigned += i64::from(b);
+            signed += i64::from(b.cast_signed());
+        }
         number(&self.0[CHECKSUM]).is_some_and(|sum| sum == unsigned || sum == signed)
     }
 

@@ -26,7 +26,7 @@ pub(super) fn content(blocks: &mut Blocks<'_>, entry: &Entry) -> Result<Content,
         let real = number(&entry.header.0[GNU_REAL_SIZE]).and_then(|n| u64::try_from(n).ok()).ok_or_else(broken)?;
         blocks.promise(real)?;
         let map = gnu_map(blocks, &entry.header.0)?.ok_or_else(broken)?;
-        return with_holes(&blocks.data(entry.size)?, 0, &map, real).ok_or_else(broken);
+        return holed(&blocks.data(entry.size)?, 0, &map, real).ok_or_else(broken);
     }
     let field = |key: &[u8]| entry.pax.get(key).and_then(decimal).ok_or_else(broken);
     if let Some(major) = entry.pax.get(b"GNU.sparse.major") {
@@ -38,13 +38,13 @@ pub(super) fn content(blocks: &mut Blocks<'_>, entry: &Entry) -> Result<Content,
         blocks.promise(real)?;
         let data = blocks.data(entry.size)?;
         let (map, skip) = leading_map(&data).map_err(|e| blame.io(e))?.ok_or_else(broken)?;
-        return with_holes(&data, skip, &map, real).ok_or_else(broken);
+        return holed(&data, skip, &map, real).ok_or_else(broken);
     }
     if let Some(text) = entry.pax.get(b"GNU.sparse.map") {
         let real = field(b"GNU.sparse.size")?;
         blocks.promise(real)?;
         let numbers: Option<Vec<u64>> = text.split(|b| *b == b',').map(decimal).collect();
-        return with_holes(&blocks.data(entry.size)?, 0, &numbers.ok_or_else(broken)?, real).ok_or_else(broken);
+        return holed(&blocks.data(entry.size)?, 0, &numbers.ok_or_else(broken)?, real).ok_or_else(broken);
     }
     if entry.pax.get(b"GNU.sparse.size").is_some() {
         return Err(unread(blame, entry));
@@ -103,7 +103,7 @@ fn leading_map(data: &Content) -> std::io::Result<Option<(Vec<u64>, u64)>> {
 
 /// `map` holds pairs of where and how long; what it covers stands in `data`
 /// one after another, `skip` bytes from its start.
-fn with_holes(data: &Content, skip: u64, map: &[u64], real: u64) -> Option<Content> {
+fn holed(data: &Content, skip: u64, map: &[u64], real: u64) -> Option<Content> {
     let (mut stretches, mut at, mut offset) = (Vec::new(), 0, skip);
     if !map.len().is_multiple_of(2) || skip > data.len() {
         return None;
@@ -123,5 +123,5 @@ fn with_holes(data: &Content, skip: u64, map: &[u64], real: u64) -> Option<Conte
     if at > real || offset > data.len() {
         return None;
     }
-    data.sparse(stretches, real)
+    data.with_holes(stretches, real)
 }

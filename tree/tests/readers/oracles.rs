@@ -1,8 +1,6 @@
 //! The field's own archivers pack one directory, our readers read it, and the
 //! listings are equal as far as the format can carry what is there.
 
-mod fixture;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -11,10 +9,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use fixture::{Fixture, from};
 use tree::host::{self, Owners};
 use tree::listing::{self, Line, Listing, What, With};
 use tree::{Tree, TreePath};
+
+use crate::fixture::{Fixture, from};
 
 /// Whether the oracle is there. In CI a missing one is a failure.
 fn present(oracle: &str) -> bool {
