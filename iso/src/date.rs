@@ -58,6 +58,35 @@ pub(crate) fn long(seconds: i64) -> [u8; 17] {
 /// The same form when there is no date.
 pub(crate) const LONG_UNSET: [u8; 17] = *b"0000000000000000\0";
 
+/// The days from 1970-01-01, by the same calendar.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Reads the form of directory records; the zone is a signed number of
+/// quarters of an hour east of Greenwich.
+pub(crate) fn from_short(field: [u8; 7]) -> i64 {
+    let [year, month, day, hour, minute, second, zone] = field;
+    if month == 0 || day == 0 {
+        return 0;
+    }
+    let days = days(1900 + i64::from(year), i64::from(month), i64::from(day));
+    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    days * 86_400 + seconds - i64::from(zone.cast_signed()) * 900
+}
+
+/// Reads the form of volume descriptors; `None` where there is no date.
+pub(crate) fn from_long(field: &[u8; 17]) -> Option<i64> {
+    let number = |from: usize, to: usize| std::str::from_utf8(&field[from..to]).ok()?.parse::<i64>().ok();
+    let days = days(number(0, 4)?, number(4, 6).filter(|&month| month > 0)?, number(6, 8)?);
+    let seconds = number(8, 10)? * 3600 + number(10, 12)? * 60 + number(12, 14)?;
+    Some(days * 86_400 + seconds - i64::from(field[16].cast_signed()) * 900)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +103,18 @@ mod tests {
             assert_eq!(long(seconds), expected, "{seconds}");
         }
         assert_eq!(short(1_709_251_199), [124, 2, 29, 23, 59, 59, 0]);
+    }
+
+    #[test]
+    fn dates_become_seconds_again() {
+        for seconds in [0, 951_782_400, 1_709_251_199, 4_107_542_400, -1, *SHORT_RANGE.start(), *SHORT_RANGE.end()] {
+            assert_eq!(from_short(short(seconds)), seconds);
+            assert_eq!(from_long(&long(seconds)), Some(seconds));
+        }
+        assert_eq!(from_short([70, 1, 1, 1, 0, 0, 4]), 0, "an hour east of Greenwich");
+        assert_eq!(from_short([0; 7]), 0);
+        assert_eq!(from_long(&LONG_UNSET), None);
+        assert_eq!(from_long(b"zzzz-1-1-1-1-100\0"), None);
     }
 
     #[test]

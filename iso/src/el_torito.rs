@@ -61,13 +61,16 @@ fn image_entry(entry: CatalogEntry) -> [u8; 32] {
     out
 }
 
+/// Figure 7: what tells El Torito's boot record from others.
+pub(crate) const SYSTEM_ID: &[u8] = b"EL TORITO SPECIFICATION";
+
 /// Figure 7: the volume descriptor that leads to the catalog.
 pub(crate) fn boot_record(catalog: u32) -> Vec<u8> {
     let mut out = vec![0; SECTOR];
     out[0] = descriptor_type::BOOT_RECORD;
     put(&mut out, 1, STANDARD_ID);
     out[6] = 1;
-    put(&mut out, 7, b"EL TORITO SPECIFICATION");
+    put(&mut out, 7, SYSTEM_ID);
     put(&mut out, 0x47, &catalog.to_le_bytes());
     out
 }

@@ -7,6 +7,11 @@ use crate::name::{Naming, Taken};
 /// "SVD Escape Sequences Field").
 pub(crate) const ESCAPE: &[u8; 3] = b"%/E";
 
+/// Readers take levels 1 and 2 too.
+pub(crate) fn is_escape(field: &[u8]) -> bool {
+    matches!(field, b"%/@" | b"%/C" | b"%/E")
+}
+
 /// The Joliet specification has 64 characters; a directory record has room
 /// for 110, and 103 is where genisoimage's `-joliet-long`, libisofs and every
 /// live system's images have gone without a complaint.

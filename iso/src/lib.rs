@@ -3,6 +3,7 @@
 //!
 //! [`Image`] says what is asked for, [`layout`] decides where every byte goes
 //! (pure: it reads no content), [`Layout::write`] appends them in order.
+//! [`read::Iso`] reads images back, and anybody else's.
 //! The crate knows trees and boot images; it knows no kernel and no profile.
 
 mod boot_image;
@@ -15,6 +16,7 @@ mod joliet;
 mod label;
 mod layout;
 mod name;
+pub mod read;
 mod rock_ridge;
 mod system_area;
 mod volume;

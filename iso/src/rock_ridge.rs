@@ -21,14 +21,14 @@ const CE_LEN: usize = 28;
 const CONTINUE: u8 = 1;
 
 /// File types in `st_mode` (RRIP 4.1.1).
-const S_IFMT: u32 = 0o170_000;
-const S_IFSOCK: u32 = 0o140_000;
-const S_IFLNK: u32 = 0o120_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFBLK: u32 = 0o060_000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFCHR: u32 = 0o020_000;
-const S_IFIFO: u32 = 0o010_000;
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFSOCK: u32 = 0o140_000;
+pub(crate) const S_IFLNK: u32 = 0o120_000;
+pub(crate) const S_IFREG: u32 = 0o100_000;
+pub(crate) const S_IFBLK: u32 = 0o060_000;
+pub(crate) const S_IFDIR: u32 = 0o040_000;
+pub(crate) const S_IFCHR: u32 = 0o020_000;
+pub(crate) const S_IFIFO: u32 = 0o010_000;
 
 /// The entry that says SUSP is in use, first in the root's own record
 /// (SUSP 5.3).

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{awkward_tree, content, image, name, path, written};
+use common::{SECTION, awkward_tree, content, image, metadata_of, name, path, tree_with_a_file_of, written};
 use tree::{Item, Kind, Node, Tree};
 
 /// A line of `-exec lsdl` by path, without its date and without the number of
@@ -123,4 +123,22 @@ fn hard_links_share_one_extent() {
     let [su, sudo] = ["bin/su", "bin/sudo"].map(|p| layout.extent(&path(p)).unwrap());
     assert_eq!(su, sudo);
     assert_eq!(layout.extent(&path("nowhere")), None);
+}
+
+#[test]
+fn a_file_over_4_gib_is_one_file_in_two_sections() {
+    let len = SECTION + 5000;
+    let (tree, _sparse) = tree_with_a_file_of(len);
+    let lba = iso::layout(&image(&tree)).unwrap().extent(&path("big")).unwrap().lba;
+    let iso = metadata_of(&image(&tree));
+    let args = ["-indev", name(iso.path()), "-find", "/big", "-exec", "report_lba", "--"];
+    let Some(text) = content("xorriso", &args) else { return };
+    let squeezed: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let blocks = (SECTION / 2048) as u32;
+    for expected in [
+        format!("File data lba: 0 , {lba} , {blocks} , {len} , '/big'"),
+        format!("File data lba: 1 , {} , 3 , {len} , '/big'", lba + blocks),
+    ] {
+        assert!(squeezed.contains(&expected), "{expected}\n{text}");
+    }
 }

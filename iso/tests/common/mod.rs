@@ -103,6 +103,43 @@ pub fn bytes(image: &Image<'_>) -> Vec<u8> {
     out
 }
 
+/// The longest section of a file.
+pub const SECTION: u64 = 0xFFFF_F800;
+
+/// A tree with the file `big`, which takes no room on the host as long as the
+/// guard lives.
+pub fn tree_with_a_file_of(len: u64) -> (Tree, tempfile::NamedTempFile) {
+    let sparse = tempfile::NamedTempFile::new().unwrap();
+    sparse.as_file().set_len(len).unwrap();
+    let mut tree = Tree::new();
+    tree.insert_file(path("big"), 0o644, Content::host(sparse.path(), len), from()).unwrap();
+    (tree, sparse)
+}
+
+/// An image of full length with its first 64 KiB written: all that tells
+/// where things stand.
+pub fn metadata_of(image: &Image<'_>) -> tempfile::NamedTempFile {
+    struct Head(Vec<u8>);
+    impl Write for Head {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let room = (64 << 10) - self.0.len();
+            self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            Ok(bytes.len().min(room))
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let layout = iso::layout(image).unwrap();
+    let mut head = Head(Vec::new());
+    assert!(layout.write(&mut head, &mut |_| {}).is_err(), "the head is full before the image ends");
+    let mut file = tempfile::Builder::new().suffix(".iso").tempfile().unwrap();
+    file.write_all(&head.0).unwrap();
+    file.as_file().set_len(layout.len()).unwrap();
+    file
+}
+
 /// Runs an outside tool, bounded in time. A missing one is an error where
 /// `CI` is set and a printed skip elsewhere.
 pub fn oracle(program: &str, args: &[&str]) -> Option<Output> {
