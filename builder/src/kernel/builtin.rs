@@ -55,3 +55,20 @@ impl Builtin {
         self.names.iter().map(String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builtins_answer_to_name_alias_and_path() {
+        let list = "kernel/drivers/input/keyboard/atkbd.ko\nkernel/crypto/aes-generic.ko\n";
+        let modinfo = "aes_generic.alias=crypto-aes\0aes_generic.license=GPL\0atkbd.alias=serio:ty06pr*\0";
+        let builtin = Builtin::parse(list, modinfo);
+        assert!(builtin.has("aes-generic") && !builtin.has("aes"));
+        for name in ["atkbd", "crypto-aes", "serio:ty06pr00id00ex00"] {
+            assert!(builtin.answers_to(name), "{name}");
+        }
+        assert!(builtin.has_path("kernel/drivers/input") && !builtin.has_path("kernel/drivers/in"));
+    }
+}

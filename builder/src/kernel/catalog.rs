@@ -110,11 +110,10 @@ impl Catalog {
             self.warnings.push(format!("{path} is passed over: {first} has its name and comes first"));
             return None;
         }
-        if let Some(magic) = info.vermagic.as_deref()
-            && magic.split(' ').next() != Some(&self.release)
-        {
-            let magic = Escaped(magic.as_bytes());
-            self.warnings.push(format!("{path} was built for `{magic}` and will not load into {}", self.release));
+        let built_for = info.vermagic.as_deref().and_then(|magic| magic.split(' ').next());
+        if let Some(release) = built_for.filter(|release| *release != self.release) {
+            let release = Escaped(release.as_bytes());
+            self.warnings.push(format!("{path} was built for {release} and will not load into {}", self.release));
         }
         self.by_name.insert(name.clone(), KmodId(self.kmods.len()));
         let (direct, deps, pre, weak, missing) = Default::default();
@@ -181,4 +180,74 @@ fn alias_matches(alias: &str, canonical_name: &str) -> bool {
 /// Names of the catalog that a user may have meant.
 pub(super) fn known_names(catalog: &Catalog) -> BTreeSet<&str> {
     catalog.by_name.keys().map(String::as_str).chain(catalog.builtin.names()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::fake::kernel;
+
+    fn scan(kmods: &[(&str, &[&str])], files: &[(&str, &str)]) -> Result<Catalog, CatalogError> {
+        Catalog::scan(&kernel(kmods, files))
+    }
+
+    fn names(catalog: &Catalog, ids: &[KmodId]) -> Vec<String> {
+        ids.iter().map(|&id| catalog.get(id).name.clone()).collect()
+    }
+
+    #[test]
+    fn dependencies_are_resolved_through_each_other_in_loading_order() {
+        let catalog = scan(
+            &[
+                ("a/usb-storage.ko", &["depends=usbcore,scsi-mod"]),
+                ("a/usbcore.ko", &["depends=usb_common"]),
+                ("a/scsi_mod.ko", &["depends=builtin_thing"]),
+                ("a/usb-common.ko", &[]),
+            ],
+            &[("lib/modules/RELEASE/modules.builtin", "kernel/x/builtin-thing.ko\n")],
+        );
+        let catalog = catalog.unwrap();
+        let storage = catalog.get(catalog.find("usb_storage").unwrap());
+        assert_eq!(names(&catalog, &storage.deps), ["usb_common", "usbcore", "scsi_mod"]);
+        assert_eq!(names(&catalog, &storage.direct), ["usbcore", "scsi_mod"]);
+        assert!(catalog.kmods().all(|(_, kmod)| kmod.missing.is_empty()));
+    }
+
+    #[test]
+    fn softdeps_are_names_or_aliases_of_any_number_of_kmods() {
+        let catalog = scan(
+            &[
+                ("fs/ext4.ko", &["softdep=pre: crypto-crc32c ghost ext4 post: late"]),
+                ("x/crc32c-intel.ko", &["alias=crypto-crc32c"]),
+                ("x/crc32c_generic.ko", &["alias=crc32c", "alias=crypto-crc32c*"]),
+                ("x/late.ko", &[]),
+            ],
+            &[],
+        );
+        let catalog = catalog.unwrap();
+        let ext4 = catalog.get(catalog.find("ext4").unwrap());
+        assert_eq!(names(&catalog, &ext4.pre), ["crc32c_intel", "crc32c_generic"]);
+    }
+
+    #[test]
+    fn a_ring_is_an_error_that_names_its_members() {
+        let ring: &[(&str, &[&str])] = &[("a.ko", &["depends=b"]), ("b.ko", &["depends=a"]), ("c.ko", &[])];
+        let error = scan(ring, &[]).unwrap_err().to_string();
+        assert!(error.ends_with("a -> b") || error.ends_with("b -> a"), "{error}");
+    }
+
+    #[test]
+    fn odd_kmods_are_warned_about_and_damaged_ones_are_errors() {
+        let catalog = scan(
+            &[("a/twin.ko", &["vermagic=6.1.0-test SMP"]), ("b/twin.ko", &[]), ("c.ko", &["vermagic=5.0 SMP"])],
+            &[("lib/modules/RELEASE/updates/dkms/c.ko.txt", "not a kmod")],
+        );
+        let warnings = catalog.unwrap().warnings;
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].contains("/kernel/b/twin.ko is passed over"), "{}", warnings[0]);
+        assert!(warnings[1].contains("/kernel/c.ko was built for 5.0 "), "{}", warnings[1]);
+
+        let error = scan(&[], &[("lib/modules/RELEASE/kernel/bad.ko", "junk")]).unwrap_err().to_string();
+        assert!(error.contains("/kernel/bad.ko"), "{error}");
+    }
 }

@@ -8,6 +8,8 @@
 mod builtin;
 pub mod catalog;
 mod decompress;
+#[cfg(test)]
+mod fake;
 mod firmware;
 mod image;
 pub mod modinfo;
@@ -166,5 +168,66 @@ fn read_text(tree: &Tree, path: &str) -> io::Result<String> {
             Ok(String::from_utf8_lossy(&content.read_all(MAX_LIST)?).into_owned())
         }
         _ => Ok(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fake::{RELEASE, package, path};
+
+    fn from(root: &Tree) -> Result<Kernel, KernelError> {
+        Kernel::from_tree(root, &Provenance::new("deb"))
+    }
+
+    #[test]
+    fn a_kernel_is_found_with_what_belongs_to_it() {
+        let files = [("boot/config-RELEASE", "CONFIG_X=y"), ("lib/firmware/a/b.bin", "blob")];
+        let kernel = from(&package(&[("fs/ext4/ext4.ko", &[])], &files)).unwrap();
+        assert_eq!(kernel.release, RELEASE);
+        assert_eq!(kernel.config.unwrap().read_all(99).unwrap(), b"CONFIG_X=y");
+        assert!(kernel.modules.contains(&path("kernel/fs/ext4/ext4.ko")));
+        assert!(kernel.firmware.contains(&path("a/b.bin")));
+    }
+
+    #[test]
+    fn the_layout_of_a_merged_usr_without_boot_is_found_too() {
+        let mut root = Tree::new();
+        let mut insert = |at: &str| {
+            root.insert_file(path(at), 0o644, b"x"[..].into(), Provenance::new("test")).unwrap();
+        };
+        insert("usr/lib/modules/6.9-arch/vmlinuz");
+        insert("usr/lib/modules/6.9-arch/kernel/a.ko.zst");
+        root.insert_symlink(path("lib"), "usr/lib", Provenance::new("test")).unwrap();
+        let kernel = from(&root).unwrap();
+        assert_eq!(kernel.release, "6.9-arch");
+        assert!(kernel.modules.contains(&path("kernel/a.ko.zst")));
+    }
+
+    #[test]
+    fn what_is_not_one_kernel_is_an_error_that_names_it() {
+        assert!(matches!(from(&Tree::new()), Err(KernelError::None { .. })));
+
+        let two = package(&[], &[("boot/vmlinuz-5.10", "x"), ("lib/modules/5.10/modules.order", "")]);
+        let error = from(&two).unwrap_err().to_string();
+        assert!(error.contains("5.10, 6.1.0-test"), "{error}");
+
+        let mut bare = package(&[], &[]);
+        bare.remove(&path("lib"));
+        assert!(matches!(from(&bare), Err(KernelError::NoModules { .. })));
+    }
+
+    #[test]
+    fn an_image_of_another_release_is_refused() {
+        let mut image = vec![0; 0x400];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+        image[0x300..0x307].copy_from_slice(b"5.10.0 ");
+        let mut root = package(&[], &[]);
+        let at = path(&format!("boot/vmlinuz-{RELEASE}"));
+        root.remove(&at);
+        root.insert_file(at, 0o644, image.into(), Provenance::new("test")).unwrap();
+        let error = from(&root).unwrap_err().to_string();
+        assert!(error.contains("calls itself 5.10.0"), "{error}");
     }
 }

@@ -156,3 +156,81 @@ fn pick_set(catalog: &Catalog, name: &str, from: &Provenance) -> Result<Vec<(Kmo
     }
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::fake::kernel;
+
+    fn catalog() -> Catalog {
+        let kmods: &[(&str, &[&str])] = &[
+            ("drivers/ata/ahci.ko", &["depends=libata", "alias=pci:v*d*sv*sd*bc01sc06i01*"]),
+            ("drivers/ata/libata.ko", &["depends=scsi_mod"]),
+            ("drivers/ata/pata_legacy.ko", &["depends=libata"]),
+            ("drivers/scsi/scsi_mod.ko", &[]),
+            ("drivers/block/floppy.ko", &["alias=pnp:dPNP0700*"]),
+            ("fs/ext4/ext4.ko", &["alias=fs-ext4", "softdep=pre: crc32c", "weakdep=mbcache"]),
+            ("fs/mbcache.ko", &[]),
+            ("fs/orphan.ko", &["depends=gone"]),
+            ("lib/crc32c.ko", &[]),
+        ];
+        let builtin = ("lib/modules/RELEASE/modules.builtin", "kernel/drivers/input/keyboard/atkbd.ko\n");
+        Catalog::scan(&kernel(kmods, &[builtin])).unwrap()
+    }
+
+    fn chosen(catalog: &Catalog, patterns: &[&str]) -> Result<Selection, SelectError> {
+        let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+        select(catalog, &patterns, &Provenance::new("profile"))
+    }
+
+    #[test]
+    fn every_form_of_pattern_picks_and_dependencies_follow() {
+        let catalog = catalog();
+        for (patterns, wanted) in [
+            (&["ext4"][..], &["ext4", "mbcache", "crc32c"][..]),
+            (&["alias:fs-ext4", "!crc*"], &["ext4", "mbcache"]),
+            (&["alias:pci:v00008086d00002922sv1sd1bc01sc06i01"], &["ahci", "libata", "scsi_mod"]),
+            (&["kernel/drivers/block"], &["floppy"]),
+            (&["kernel/*/flop*.ko"], &["floppy"]),
+            (&["pata-*"], &["libata", "pata_legacy", "scsi_mod"]),
+            (&["atkbd"], &[]),
+            (&["at*d"], &[]),
+            (&["kernel/drivers/input"], &[]),
+            (&["@live", "!ext4"], &["ahci", "libata", "scsi_mod"]),
+            (&[], &[]),
+        ] {
+            let selection = chosen(&catalog, patterns).unwrap();
+            let names: Vec<_> = selection.iter().map(|(id, _)| catalog.get(id).name.as_str()).collect();
+            assert_eq!(names, wanted, "{patterns:?}");
+        }
+    }
+
+    #[test]
+    fn every_kmod_knows_why_it_is_there() {
+        let catalog = catalog();
+        let selection = chosen(&catalog, &["@live"]).unwrap();
+        let reason = |name: &str| selection.reason(catalog.find(name).unwrap()).unwrap().to_string();
+        assert!(reason("ahci").starts_with("set @live: SATA"), "{}", reason("ahci"));
+        assert_eq!(reason("scsi_mod"), format!("needed by libata <- needed by ahci <- {}", reason("ahci")));
+        assert_eq!(reason("crc32c"), format!("tried before ext4 <- {}", reason("ext4")));
+        assert!(reason("ahci").ends_with(" <- profile"));
+    }
+
+    #[test]
+    fn what_cannot_be_selected_is_an_error_in_words() {
+        let catalog = catalog();
+        for (patterns, words) in [
+            (&["ahcl"][..], "is it `ahci`?"),
+            (&["zz*"], "`zz*` matches no kmod"),
+            (&["@life"], "there is no set `@life`; there are @live"),
+            (&["!@life"], "there is no set `@life`"),
+            (&["ahci", "!libata"], "libata is excluded and needed: needed by ahci"),
+            (&["orphan"], "orphan needs gone"),
+        ] {
+            let error = chosen(&catalog, patterns).unwrap_err().to_string();
+            assert!(error.contains(words), "{patterns:?}: {error}");
+        }
+        let selection = chosen(&catalog, &["ahci", "!flopy"]).unwrap();
+        assert!(selection.warnings[0].contains("is it `floppy`?"), "{:?}", selection.warnings);
+    }
+}

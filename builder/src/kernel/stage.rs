@@ -93,3 +93,68 @@ fn softs(catalog: &Catalog, id: KmodId) -> Vec<KmodId> {
     }
     softs
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::fake;
+    use crate::kernel::fake::{RELEASE, kernel, path};
+    use crate::kernel::select;
+    use tree::Kind;
+
+    fn staged(kernel: &Kernel, patterns: &[&str]) -> Staged {
+        let catalog = Catalog::scan(kernel).unwrap();
+        let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+        let selection = select(&catalog, &patterns, &Provenance::new("profile")).unwrap();
+        stage(kernel, &catalog, &selection).unwrap()
+    }
+
+    #[test]
+    fn kmods_are_staged_plain_with_the_index_that_init_reads() {
+        let modinfo = ["depends=jbd2", "alias=fs-ext4"];
+        let mut kernel = kernel(
+            &[("fs/ext4.ko", &[]), ("fs/jbd2.ko", &["softdep=pre: crc"]), ("lib/crc.ko", &[]), ("x/other.ko", &[])],
+            &[("lib/modules/RELEASE/modules.builtin", "kernel/atkbd.ko\n")],
+        );
+        kernel.modules.remove(&path("kernel/fs/ext4.ko"));
+        let packed = zstd::bulk::compress(&fake::kmod(&modinfo), 1).unwrap();
+        let at = path("kernel/fs/ext4.ko.zst");
+        kernel.modules.insert_file(at, 0o644, packed.into(), Provenance::new("test")).unwrap();
+
+        let staged = staged(&kernel, &["ext4"]);
+        let ext4 = path(&format!("lib/modules/{RELEASE}/kernel/fs/ext4.ko"));
+        let item = staged.tree.get(&ext4).unwrap();
+        assert_eq!(item.content().unwrap().read_all(9999).unwrap(), fake::kmod(&modinfo));
+        assert_eq!(item.provenance.to_string(), "kmod ext4 <- kernel.modules `ext4` <- profile");
+        let wanted = "liveroot-kmods 1.0 6.1.0-test\n\
+                      kmod ext4 kernel/fs/ext4.ko 1 2\n\
+                      kmod jbd2 kernel/fs/jbd2.ko - 2\n\
+                      kmod crc kernel/lib/crc.ko - -\n\
+                      alias 0 fs-ext4\n\
+                      builtin atkbd\n";
+        assert_eq!(staged.index, wanted);
+    }
+
+    #[test]
+    fn firmware_follows_with_its_symlinks_and_what_is_missing_is_listed() {
+        let names = ["firmware=a/b.bin", "firmware=c/*.fw", "firmware=gone.bin", "firmware=round"];
+        let mut kernel = kernel(
+            &[("x/nic.ko", &names)],
+            &[("lib/firmware/real/b.bin.xz", "B"), ("lib/firmware/c/1.fw", "1"), ("lib/firmware/c/2.fw.zst", "2")],
+        );
+        for (at, target) in [("a/b.bin.xz", "../real/./b.bin.xz"), ("round", "round")] {
+            kernel.firmware.insert_symlink(path(at), target, Provenance::new("test")).unwrap();
+        }
+        let staged = staged(&kernel, &["nic"]);
+        let mut files: Vec<_> = staged.tree.walk_below(&path("lib/firmware")).collect();
+        files.retain(|item| !item.is_dir());
+        let files: Vec<_> = files.iter().map(|item| item.path.to_string()).collect();
+        let wanted =
+            ["a/b.bin.xz", "c/1.fw", "c/2.fw.zst", "real/b.bin.xz", "round"].map(|f| format!("/lib/firmware/{f}"));
+        assert_eq!(files, wanted);
+        assert_eq!(staged.missing_firmware, [firmware::Missing { kmod: "nic".into(), path: "gone.bin".into() }]);
+        let link = staged.tree.get(&path("lib/firmware/a/b.bin.xz")).unwrap();
+        assert!(matches!(link.node, tree::Node::Leaf { kind: Kind::Symlink(_), .. }));
+        assert!(link.provenance.to_string().starts_with("firmware of kmod nic <- "));
+    }
+}
