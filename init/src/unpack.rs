@@ -17,7 +17,7 @@ use std::path::Path;
 use self::archive::Archive;
 pub use self::error::{Refusal, UnpackError};
 use self::member::{Kind, Member};
-use self::place::Placer;
+use self::place::{Placer, TEMPORARY};
 use self::root::Root;
 use crate::decompress::{Codec, MAGIC_LEN};
 
@@ -85,13 +85,13 @@ fn check(member: &Member, limits: &Limits, sum: &Summary) -> Result<Vec<u8>, Ref
     if !limits.privileged {
         // On a directory set-gid gives nobody rights: what is made in it gets
         // its group, as /var/mail has it.
-        if member.mode & 0o6000 != 0 && member.kind == Kind::File {
+        if member.attributes.mode & 0o6000 != 0 && member.kind == Kind::File {
             return Err(Refusal::SetId);
         }
         if matches!(member.kind, Kind::Device { .. }) {
             return Err(Refusal::Device);
         }
-        if member.xattrs.iter().any(|(name, _)| !name.starts_with(b"user.")) {
+        if member.attributes.xattrs.iter().any(|(name, _)| !name.starts_with(b"user.")) {
             return Err(Refusal::Attribute);
         }
     }
@@ -108,6 +108,7 @@ fn normal(written: &[u8]) -> Result<Vec<u8>, Refusal> {
         match name {
             b"" | b"." => {}
             b".." => return Err(Refusal::Climbs),
+            name if name == TEMPORARY.as_bytes() => return Err(Refusal::Reserved),
             name => {
                 if !path.is_empty() {
                     path.push(b'/');

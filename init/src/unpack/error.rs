@@ -21,6 +21,7 @@ pub enum Refusal {
     Climbs,
     Nul,
     Nameless,
+    Reserved,
     NoTarget,
     /// The type byte of the header.
     UnknownType(u8),
@@ -84,6 +85,7 @@ impl fmt::Display for Refusal {
             Self::Climbs => "climbs out of its directory with `..`",
             Self::Nul => "has a NUL byte in its name",
             Self::Nameless => "has no name of its own",
+            Self::Reserved => "has the name that we give to unfinished files",
             Self::NoTarget => "is a link to nothing",
             Self::UnknownType(byte) => return write!(f, "is of the unknown type 0x{byte:02x}"),
             Self::Sparse => "is a sparse file in a way of GNU tar's own: pack it without --sparse",

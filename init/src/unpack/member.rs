@@ -13,13 +13,18 @@ pub(super) struct Member {
     /// As written in the archive.
     pub(super) name: Vec<u8>,
     pub(super) kind: Kind,
+    /// Of a regular file's contents; they are what [`Archive::read`] gives next.
+    pub(super) size: u64,
+    pub(super) attributes: Attributes,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Attributes {
     /// The low twelve bits.
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) mtime: TimeSpec,
-    /// Of a regular file's contents; they are what [`Archive::read`] gives next.
-    pub(super) size: u64,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -81,15 +86,13 @@ impl Member {
             // Of a time before 1970 in base 256 these are the low 64 bits.
             None => TimeSpec::new(header.mtime().map_err(|_| number())?.cast_signed(), 0),
         };
-        Ok(Self {
+        let attributes = Attributes {
             mode: header.mode().map_err(|_| number())? & 0o7777,
             uid: id(pax.uid, header.uid())?,
             gid: id(pax.gid, header.gid())?,
             mtime,
-            size,
             xattrs: pax.xattrs,
-            kind,
-            name,
-        })
+        };
+        Ok(Self { name, kind, size, attributes })
     }
 }

@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn records_are_read_by_their_length() {
         let mut pax = Pax::default();
-        assert_eq!(pax.read(b"12 path=a/b\n23 SCHILY.xattr.u=a\nb\0c\n9 size=7\n11 path=cc\n"), None);
-        assert_eq!(pax.read(b"12 path=a/b\n23 SCHILY.xattr.u=a\nb\0cd\n9 size=7\n11 path=cc\n"), Some(()));
+        assert_eq!(pax.read(b"12 path=a/b\n25 SCHILY.xattr.u=a\nb\0c\n9 size=7\n"), None);
+        assert_eq!(pax.read(b"12 path=a/b\n25 SCHILY.xattr.u=a\nb\0cd\n9 size=7\n11 path=cc\n"), Some(()));
         let xattrs = vec![(b"u".to_vec(), b"a\nb\0cd".to_vec())];
         assert_eq!(pax, Pax { path: Some(b"cc".to_vec()), size: Some(7), xattrs, ..Pax::default() });
         assert_eq!(pax.read(b"8 path=\n"), Some(()));

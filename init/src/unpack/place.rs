@@ -1,9 +1,10 @@
 //! Makes the entries of a package below a root.
 //!
-//! A regular file, link or node is made under a temporary name and renamed, so
+//! Everything but a directory is made under a temporary name and renamed, so
 //! that what stood there is replaced whole or not at all and is never written
-//! through. Directories get their owner, mode and time at the end: what is
-//! made in them would change the time, and could be forbidden by the mode.
+//! through: a link in its place is replaced, and a program that runs goes on.
+//! Directories get their attributes at the end: what is made in them would
+//! change their time, and could be forbidden by their mode.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{
     FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat, mknodat, utimensat,
 };
@@ -20,10 +21,11 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, linkat, sy
 
 use super::archive::Archive;
 use super::error::{Refusal, UnpackError};
-use super::member::{Kind, Member};
+use super::member::{Attributes, Kind, Member};
 use super::root::Root;
 
-const TEMPORARY: &str = ".liveroot-unpack";
+/// No entry may be called so.
+pub(super) const TEMPORARY: &str = ".liveroot-unpack";
 
 pub(super) struct Placer {
     root: Root,
@@ -35,20 +37,6 @@ pub(super) struct Placer {
     buffer: Vec<u8>,
 }
 
-struct Attributes {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    mtime: TimeSpec,
-}
-
-/// One call that failed, before the entry's name is known to the error.
-struct Step(&'static str, Errno);
-
-fn to<T>(doing: &'static str, result: nix::Result<T>) -> Result<T, Step> {
-    result.map_err(|errno| Step(doing, errno))
-}
-
 impl Placer {
     pub(super) fn new(root: Root) -> Self {
         let owners = geteuid().is_root();
@@ -57,43 +45,47 @@ impl Placer {
 
     /// `path` is normal: no `..`, no empty component; the root itself is empty.
     pub(super) fn place(&mut self, path: &[u8], member: &Member, archive: &mut Archive) -> Result<(), UnpackError> {
-        let entry = member.name.clone();
-        let failed = |Step(doing, errno)| match errno {
-            Errno::EISDIR => UnpackError::Refused { entry: entry.clone(), why: Refusal::OverDirectory },
-            errno => UnpackError::Failed { entry: entry.clone(), doing, errno },
-        };
+        self.make(path, member, archive).map_err(|stop| stop.at(&member.name))
+    }
+
+    /// To be called once after all entries.
+    pub(super) fn finish(&mut self) -> Result<(), UnpackError> {
+        // Deepest first, so that none is forbidden before those in it are done.
+        for (path, attributes) in std::mem::take(&mut self.directories).iter().rev() {
+            self.finish_directory(path, attributes).map_err(|stop| stop.at(path))?;
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, path: &[u8], member: &Member, archive: &mut Archive) -> Result<(), Stop> {
         if path.is_empty() {
             if member.kind != Kind::Directory {
-                return Err(UnpackError::Refused { entry, why: Refusal::Nameless });
+                return Err(Stop::Refused(Refusal::Nameless));
             }
-            self.directories.insert(Vec::new(), attributes(member));
+            self.directories.insert(Vec::new(), member.attributes.clone());
             return Ok(());
         }
         let (above, name) = split(path);
         let dir = match self.parent.take() {
             Some((cached, dir)) if cached == above => dir,
-            _ => to("make the directory of", self.root.make_dir(above)).map_err(failed)?,
+            _ => self.root.make_dir(above).map_err(failed("make the directory for"))?,
         };
-        let done = match &member.kind {
-            Kind::File => {
-                self.file(&dir, name, member, archive, &failed)?;
-                Ok(())
+        match &member.kind {
+            Kind::File => self.file(&dir, name, member, archive)?,
+            Kind::Directory => self.directory(&dir, path, name, member)?,
+            Kind::HardLink(target) => self.hard_link(&dir, name, target)?,
+            Kind::Symlink(target) => {
+                let make = |temporary: &str| symlinkat(target.as_slice(), &dir, temporary);
+                let temporary = Temporary::make(&dir, make)?.0;
+                self.describe_name(&dir, &member.attributes)?;
+                temporary.publish(name)?;
             }
-            Kind::Directory => self.directory(&dir, path, name, member),
-            Kind::Symlink(target) => self.other(&dir, name, member, |temporary| {
-                to("make symlink", symlinkat(target.as_slice(), &dir, temporary))
-            }),
-            Kind::Fifo => self.node(&dir, name, member, SFlag::S_IFIFO, 0),
+            Kind::Fifo => self.node(&dir, name, SFlag::S_IFIFO, 0, &member.attributes)?,
             Kind::Device { block, major, minor } => {
                 let kind = if *block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
-                self.node(&dir, name, member, kind, makedev(u64::from(*major), u64::from(*minor)))
+                self.node(&dir, name, kind, makedev(u64::from(*major), u64::from(*minor)), &member.attributes)?;
             }
-            Kind::HardLink(target) => {
-                let target = super::normal(target).map_err(|why| UnpackError::Refused { entry: entry.clone(), why })?;
-                self.hard_link(&dir, name, &target)
-            }
-        };
-        done.map_err(failed)?;
+        }
         // A link may have changed where the parent's path leads.
         if matches!(member.kind, Kind::File | Kind::Directory) {
             self.parent = Some((above.to_vec(), dir));
@@ -101,156 +93,152 @@ impl Placer {
         Ok(())
     }
 
-    /// To be called once after all entries, deepest directories first, so that
-    /// none becomes forbidden before those in it are done.
-    pub(super) fn finish(&mut self) -> Result<(), UnpackError> {
-        for (path, attributes) in std::mem::take(&mut self.directories).iter().rev() {
-            self.finish_directory(path, attributes).map_err(|Step(doing, errno)| UnpackError::Failed {
-                entry: path.clone(),
-                doing,
-                errno,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn finish_directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<(), Step> {
-        let dir = to("open directory", self.root.open_dir(path))?;
-        // /proc, /dev and the like while the root is `/`: what is mounted
-        // there is not the package's directory.
-        if to("look at", self.root.is_device_of(dir.as_fd()))? {
-            self.describe(dir.as_fd(), attributes)?;
-        }
-        Ok(())
-    }
-
-    fn describe(&self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Step> {
-        let Attributes { mode, uid, gid, mtime } = attributes;
-        // In this order: chown takes set-uid bits away.
-        if self.owners {
-            to("set the owner of", fchown(fd, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid))))?;
-        }
-        to("set the mode of", fchmod(fd, Mode::from_bits_truncate(*mode)))?;
-        to("set the time of", futimens(fd, &TimeSpec::UTIME_OMIT, mtime))
-    }
-
-    fn file(
-        &mut self,
-        dir: &OwnedFd,
-        name: &[u8],
-        member: &Member,
-        archive: &mut Archive,
-        failed: &impl Fn(Step) -> UnpackError,
-    ) -> Result<(), UnpackError> {
-        let temporary = Temporary::new(dir);
+    fn file(&mut self, dir: &OwnedFd, name: &[u8], member: &Member, archive: &mut Archive) -> Result<(), Stop> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let made = temporary.make(|temporary| openat(dir, temporary, flags, Mode::from_bits_truncate(0o600)));
-        let mut file = File::from(to("make", made).map_err(failed)?);
+        let make = |temporary: &str| openat(dir, temporary, flags, Mode::S_IRUSR | Mode::S_IWUSR);
+        let (temporary, fd) = Temporary::make(dir, make)?;
+        let mut file = File::from(fd);
         loop {
             let n = archive.read(&mut self.buffer)?;
             if n == 0 {
                 break;
             }
             file.write_all(&self.buffer[..n])
-                .map_err(|error| failed(Step("write", error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))))?;
+                .map_err(|error| Stop::Failed("write", error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))?;
         }
-        self.describe(file.as_fd(), &attributes(member)).map_err(failed)?;
-        temporary.publish(name).map_err(failed)
+        self.describe(file.as_fd(), &member.attributes)?;
+        temporary.publish(name)
     }
 
-    fn directory(&mut self, dir: &OwnedFd, path: &[u8], name: &[u8], member: &Member) -> Result<(), Step> {
-        let make = || mkdirat(dir, name, Mode::from_bits_truncate(0o700));
+    fn directory(&mut self, dir: &OwnedFd, path: &[u8], name: &[u8], member: &Member) -> Result<(), Stop> {
+        let make = || mkdirat(dir, name, Mode::S_IRWXU);
         match make() {
-            // A symlink to a directory does as one: packages of a merged /usr
-            // and others meet on it.
-            Err(Errno::EEXIST) => match self.root.open_dir(path) {
+            // A symlink to a directory does as one: packages with a merged
+            // /usr and without meet on it.
+            Err(Errno::EEXIST) => match self.root.dir(path) {
                 Ok(_) => {}
                 Err(Errno::ENOTDIR | Errno::ENOENT | Errno::ELOOP) => {
-                    to("replace", unlinkat(dir, name, UnlinkatFlags::NoRemoveDir))?;
-                    to("make directory", make())?;
+                    unlinkat(dir, name, UnlinkatFlags::NoRemoveDir).map_err(failed("replace"))?;
+                    make().map_err(failed("make"))?;
                 }
-                Err(errno) => return Err(Step("open directory", errno)),
+                Err(errno) => return Err(Stop::Failed("open", errno)),
             },
-            result => to("make directory", result)?,
+            result => result.map_err(failed("make"))?,
         }
-        self.directories.insert(path.to_vec(), attributes(member));
+        self.directories.insert(path.to_vec(), member.attributes.clone());
         Ok(())
     }
 
-    fn node(&self, dir: &OwnedFd, name: &[u8], member: &Member, kind: SFlag, device: u64) -> Result<(), Step> {
-        self.other(dir, name, member, |temporary| {
-            to("make node", mknodat(dir, temporary, kind, Mode::from_bits_truncate(0o600), device))?;
-            let mode = Mode::from_bits_truncate(member.mode);
-            // What the name stands for was made by the line before.
-            to("set the mode of", fchmodat(dir, temporary, mode, FchmodatFlags::FollowSymlink))
-        })
-    }
-
-    fn other(
-        &self,
-        dir: &OwnedFd,
-        name: &[u8],
-        member: &Member,
-        make: impl Fn(&str) -> Result<(), Step>,
-    ) -> Result<(), Step> {
-        let temporary = Temporary::new(dir);
-        temporary.make(|name| make(name).map_err(|Step(_, errno)| errno)).map_err(|errno| Step("make", errno))?;
-        if self.owners {
-            let (uid, gid) = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
-            to("set the owner of", fchownat(dir, TEMPORARY, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW))?;
+    fn finish_directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<(), Stop> {
+        let dir = self.root.open_dir(path).map_err(failed("open"))?;
+        // What is mounted on /proc, /dev and the like, while the root is `/`,
+        // is not the package's directory.
+        if self.root.has_on_its_device(dir.as_fd()).map_err(failed("open"))? {
+            self.describe(dir.as_fd(), attributes)?;
         }
-        let times = (&TimeSpec::UTIME_OMIT, &member.mtime);
-        to("set the time of", utimensat(dir, TEMPORARY, times.0, times.1, UtimensatFlags::NoFollowSymlink))?;
+        Ok(())
+    }
+
+    /// The attributes of a hard link are those of the file, which has them.
+    fn hard_link(&mut self, dir: &OwnedFd, name: &[u8], target: &[u8]) -> Result<(), Stop> {
+        let target = super::normal(target).map_err(Stop::Refused)?;
+        let (above, target) = split(&target);
+        let from = self.root.dir(above).map_err(failed("find what to link to"))?;
+        let make = |temporary: &str| linkat(&from, target, dir, temporary, AtFlags::empty());
+        Temporary::make(dir, make)?.0.publish(name)
+    }
+
+    fn node(&self, dir: &OwnedFd, name: &[u8], kind: SFlag, device: u64, attributes: &Attributes) -> Result<(), Stop> {
+        let make = |temporary: &str| mknodat(dir, temporary, kind, Mode::S_IRUSR | Mode::S_IWUSR, device);
+        let temporary = Temporary::make(dir, make)?.0;
+        self.describe_name(dir, attributes)?;
+        let mode = Mode::from_bits_truncate(attributes.mode);
+        // Nothing to follow: it is the node that was just made.
+        fchmodat(dir, TEMPORARY, mode, FchmodatFlags::FollowSymlink).map_err(failed("set the mode of"))?;
         temporary.publish(name)
     }
 
-    /// Owner, mode and time of a hard link are the file's own, which has them.
-    fn hard_link(&mut self, dir: &OwnedFd, name: &[u8], target: &[u8]) -> Result<(), Step> {
-        let (above, target) = split(target);
-        let from = to("find the target of hard link", self.root.dir(above))?;
-        let temporary = Temporary::new(dir);
-        let made = temporary.make(|temporary| linkat(&from, target, dir, temporary, AtFlags::empty()));
-        to("make hard link", made)?;
-        temporary.publish(name)
+    fn describe(&self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Stop> {
+        let Attributes { mode, uid, gid, mtime, .. } = attributes;
+        // The owner first: giving it away takes set-uid bits with it.
+        if self.owners {
+            let (uid, gid) = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
+            fchown(fd, uid, gid).map_err(failed("set the owner of"))?;
+        }
+        fchmod(fd, Mode::from_bits_truncate(*mode)).map_err(failed("set the mode of"))?;
+        futimens(fd, &TimeSpec::UTIME_OMIT, mtime).map_err(failed("set the time of"))
+    }
+
+    /// Owner and time of what cannot be opened and has the temporary name.
+    fn describe_name(&self, dir: &OwnedFd, attributes: &Attributes) -> Result<(), Stop> {
+        let Attributes { uid, gid, mtime, .. } = attributes;
+        if self.owners {
+            let (uid, gid) = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
+            let owned = fchownat(dir, TEMPORARY, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW);
+            owned.map_err(failed("set the owner of"))?;
+        }
+        utimensat(dir, TEMPORARY, &TimeSpec::UTIME_OMIT, mtime, UtimensatFlags::NoFollowSymlink)
+            .map_err(failed("set the time of"))
     }
 }
 
-/// Whatever has the temporary name in a directory is removed on every way out.
+/// What has the temporary name in a directory, removed on every way out.
 struct Temporary<'a> {
     dir: &'a OwnedFd,
 }
 
 impl<'a> Temporary<'a> {
-    fn new(dir: &'a OwnedFd) -> Self {
-        Self { dir }
-    }
-
-    /// One that an earlier run left behind is in the way only once.
-    fn make<T>(&self, make: impl Fn(&str) -> nix::Result<T>) -> nix::Result<T> {
-        match make(TEMPORARY) {
-            Err(Errno::EEXIST) => {
-                unlinkat(self.dir, TEMPORARY, UnlinkatFlags::NoRemoveDir)?;
-                make(TEMPORARY)
-            }
+    fn make<T>(dir: &'a OwnedFd, make: impl Fn(&str) -> nix::Result<T>) -> Result<(Self, T), Stop> {
+        let made = match make(TEMPORARY) {
+            // Left by a run that was killed.
+            Err(Errno::EEXIST) => unlinkat(dir, TEMPORARY, UnlinkatFlags::NoRemoveDir).and_then(|()| make(TEMPORARY)),
             result => result,
-        }
+        };
+        Ok((Self { dir }, made.map_err(failed("make"))?))
     }
 
-    fn publish(self, name: &[u8]) -> Result<(), Step> {
-        to("replace", nix::fcntl::renameat(self.dir, TEMPORARY, self.dir, name))
+    fn publish(self, name: &[u8]) -> Result<(), Stop> {
+        renameat(self.dir, TEMPORARY, self.dir, name).map_err(|errno| match errno {
+            Errno::EISDIR => Stop::Refused(Refusal::OverDirectory),
+            errno => Stop::Failed("replace", errno),
+        })
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        // Mostly there is none left. A rename between two links to one file
-        // does nothing and leaves it (POSIX), and so does any error before.
+        // After a rename there is none, but for one: between two links to the
+        // same file it does nothing (POSIX). An error has been told already.
         let _ = unlinkat(self.dir, TEMPORARY, UnlinkatFlags::NoRemoveDir);
     }
 }
 
-fn attributes(member: &Member) -> Attributes {
-    Attributes { mode: member.mode, uid: member.uid, gid: member.gid, mtime: member.mtime }
+/// An error that does not know its entry yet.
+enum Stop {
+    Failed(&'static str, Errno),
+    Refused(Refusal),
+    Archive(UnpackError),
+}
+
+impl Stop {
+    fn at(self, entry: &[u8]) -> UnpackError {
+        let entry = entry.to_vec();
+        match self {
+            Self::Failed(doing, errno) => UnpackError::Failed { entry, doing, errno },
+            Self::Refused(why) => UnpackError::Refused { entry, why },
+            Self::Archive(error) => error,
+        }
+    }
+}
+
+impl From<UnpackError> for Stop {
+    fn from(error: UnpackError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(Errno) -> Stop {
+    move |errno| Stop::Failed(doing, errno)
 }
 
 /// A normal path's parent and name.

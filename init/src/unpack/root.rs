@@ -32,7 +32,7 @@ impl Root {
     }
 
     /// Whether a directory stands on the root's own file system.
-    pub(super) fn is_device_of(&self, dir: BorrowedFd<'_>) -> nix::Result<bool> {
+    pub(super) fn has_on_its_device(&self, dir: BorrowedFd<'_>) -> nix::Result<bool> {
         Ok(fstat(dir)?.st_dev == self.device)
     }
 

@@ -1,0 +1,27 @@
+//! Outside tools that judge our work.
+
+use std::env;
+use std::process::{Command, Output};
+
+/// Runs a tool to its end; `None`, said aloud, where it is not installed. In
+/// CI that is an error: a test that did not run proves nothing.
+pub(crate) fn run(tool: &str, args: &[&str]) -> Option<Output> {
+    // Those that make file systems stand where only root's PATH looks.
+    let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
+    let output = Command::new(tool).args(args).env("PATH", path).env("LC_ALL", "C").env("TZ", "UTC").output();
+    match output {
+        Ok(output) => Some(output),
+        Err(error) if env::var_os("CI").is_none() => {
+            println!("skipped: {tool}: {error}");
+            None
+        }
+        Err(error) => panic!("{tool}: {error}; it is needed in CI"),
+    }
+}
+
+/// The same for a tool that must succeed.
+pub(crate) fn make(tool: &str, args: &[&str]) -> Option<()> {
+    let output = run(tool, args)?;
+    assert!(output.status.success(), "{tool} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
