@@ -74,8 +74,7 @@ impl Boot {
         status.end();
 
         status.begin(State::Console);
-        let consoles = log::open_consoles(cmdline.log);
-        debug!("consoles: {}", consoles.join(" "));
+        log::open_consoles(cmdline.log);
         for note in notes {
             warn!("{note}");
         }

@@ -101,13 +101,24 @@ pub(crate) fn open_file() {
     log.file = Some(file);
 }
 
-pub(crate) fn open_consoles(level: Level) -> Vec<String> {
+pub(crate) fn open_consoles(level: Level) {
+    lock().level = level;
+    reopen_consoles();
+}
+
+/// Also after a shell on one of them ended: the kernel hangs a terminal up
+/// when its session's leader leaves.
+pub(crate) fn reopen_consoles() {
+    lock().consoles = console_paths().iter().filter_map(|path| open_console(path).ok()).collect();
+}
+
+pub(crate) fn console_paths() -> Vec<String> {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let names: Vec<String> = active.split_ascii_whitespace().map(|name| format!("/dev/{name}")).collect();
-    let mut log = lock();
-    log.level = level;
-    log.consoles = names.iter().filter_map(|path| open_console(path).ok()).collect();
-    names
+    let mut paths: Vec<String> = active.split_ascii_whitespace().map(|name| format!("/dev/{name}")).collect();
+    if paths.is_empty() {
+        paths.push("/dev/console".into());
+    }
+    paths
 }
 
 pub(crate) fn open_console(path: &str) -> io::Result<File> {

@@ -113,7 +113,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
     let hanging: Vec<&str> = devices.disks.iter().filter(|disk| disk.hangs()).map(|disk| disk.name.as_str()).collect();
-    let seconds = waited.as_secs_f32().round();
+    let seconds = (waited + Duration::from_millis(500)).as_secs();
     let mut what = format!("no medium with {wanted} within {seconds} s, among {} devices", devices.disks.len());
     let code = if hanging.is_empty() {
         Code::NoMedium

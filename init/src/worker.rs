@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::{Pid, read, write};
+use nix::unistd::{Pid, SysconfVar, read, sysconf, write};
 
 use crate::{kmod, probe, sys};
 
@@ -57,8 +57,9 @@ struct Worker {
 
 impl Workers {
     pub(crate) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { all: Vec::new(), at_once: processors + 1 }
+        let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().and_then(|n| usize::try_from(n).ok());
+        // One more, since a driver mostly waits for its hardware.
+        Self { all: Vec::new(), at_once: processors.unwrap_or(1) + 1 }
     }
 
     /// Gives the job back when all are busy.

@@ -32,16 +32,11 @@ pub(super) struct Console {
 
 impl Console {
     pub(super) fn open_all() -> Vec<Self> {
-        let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-        let mut paths: Vec<String> = active.split_ascii_whitespace().map(|name| format!("/dev/{name}")).collect();
-        if paths.is_empty() {
-            paths.push("/dev/console".into());
-        }
         let open = |path: String| {
             let tty = log::open_console(&path).ok()?;
             Some(Self { path, tty, typed: Vec::new(), empty: 0, shell: None })
         };
-        paths.into_iter().filter_map(open).collect()
+        log::console_paths().into_iter().filter_map(open).collect()
     }
 
     /// What to poll: the keys, or the shell's end.
@@ -52,6 +47,8 @@ impl Console {
     /// Whole lines, after [`Self::fd`] polled readable; None when the console is gone.
     pub(super) fn read(&mut self) -> Option<Vec<String>> {
         if self.shell.take().is_some() {
+            log::reopen_consoles();
+            self.tty = log::open_console(&self.path).ok()?;
             return Some(vec![String::new()]);
         }
         let mut bytes = [0; MAX_LINE];
