@@ -13,10 +13,8 @@ use crate::vm::Kernel;
 
 /// The command that `cargo xtask test` built, with its toybox in it.
 pub fn liveroot() -> Result<Option<PathBuf>> {
-    or_skip(
-        std::env::var_os("LIVEROOT_BIN").map(PathBuf::from),
-        "`liveroot` (LIVEROOT_BIN; `cargo xtask test` sets it)",
-    )
+    let program = std::env::var_os("LIVEROOT_BIN").map(PathBuf::from);
+    or_skip(program, "`liveroot` (LIVEROOT_BIN)", "`cargo xtask test` builds it and sets that")
 }
 
 /// The top of the checkout.
@@ -36,20 +34,18 @@ pub struct Image {
 impl Image {
     /// Built once per process; the tests that want the same one wait for it.
     pub fn of(profile: &'static str) -> Result<Option<Arc<Self>>> {
-        type Built = Arc<OnceLock<Result<Option<Arc<Image>>, String>>>;
+        type Built = Arc<OnceLock<Result<Arc<Image>, String>>>;
         static BUILT: Mutex<Option<HashMap<&str, Built>>> = Mutex::new(None);
+        let (Some(liveroot), Some(bsdtar)) = (liveroot()?, Tool::find("bsdtar")?) else { return Ok(None) };
         let image = {
             let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
             built.get_or_insert_default().entry(profile).or_default().clone()
         };
-        let built = image.get_or_init(|| {
-            Self::build(profile).map(|image| image.map(Arc::new)).map_err(|error| format!("{error:#}"))
-        });
-        built.clone().map_err(|error| anyhow!(error))
+        let build = || Self::build(profile, &liveroot, &bsdtar).map(Arc::new).map_err(|error| format!("{error:#}"));
+        image.get_or_init(build).clone().map(Some).map_err(|error| anyhow!(error))
     }
 
-    fn build(profile: &str) -> Result<Option<Self>> {
-        let (Some(liveroot), Some(bsdtar)) = (liveroot()?, Tool::find("bsdtar")?) else { return Ok(None) };
+    fn build(profile: &str, liveroot: &Path, bsdtar: &Tool) -> Result<Self> {
         let dir = root().join("target/test-images");
         let (iso, files) = (dir.join(profile).with_extension("iso"), dir.join(profile));
         fs::create_dir_all(&dir)?;
@@ -61,7 +57,7 @@ impl Image {
         }
         fs::create_dir(&files)?;
         succeed(bsdtar.command().arg("-xf").arg(&iso).arg("-C").arg(&files))?;
-        Ok(Some(Self { iso, files }))
+        Ok(Self { iso, files })
     }
 
     /// A file of the medium.

@@ -4,18 +4,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Something a test needs and this machine may lack. A laptop goes without and
 /// says so, in a line that `cargo xtask test` counts; CI does not go without.
-pub fn or_skip<T>(needed: Option<T>, what: &str) -> Result<Option<T>> {
+pub fn or_skip<T>(needed: Option<T>, what: &str, remedy: &str) -> Result<Option<T>> {
     if needed.is_none() {
-        if std::env::var_os("CI").is_some() {
-            bail!("there is no {what} here, and CI wants it: `cargo xtask setup` installs what the tests need");
-        }
+        ensure!(std::env::var_os("CI").is_none(), "there is no {what} here, and CI wants it: {remedy}");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Past libtest's capture, which would hide it in a test that passes.
-        writeln!(std::io::stderr(), "\nSKIPPED {test}: there is no {what}; `cargo xtask setup` installs it")?;
+        // One write, and past libtest's capture, which would hide it in a test that passes.
+        std::io::stderr().write_all(format!("\nSKIPPED {test}: there is no {what}; {remedy}\n").as_bytes())?;
     }
     Ok(needed)
 }
@@ -31,7 +29,7 @@ impl Tool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
         let program = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
-        or_skip(program.map(|program| Self { program }), name)
+        or_skip(program.map(|program| Self { program }), name, "`cargo xtask setup` installs it")
     }
 
     pub fn command(&self) -> Command {

@@ -1,5 +1,6 @@
 //! Counting in the output of libtest.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 #[derive(Debug, Default)]
@@ -7,14 +8,15 @@ pub(crate) struct Tally {
     passed: u32,
     failed: u32,
     ignored: u32,
-    /// Tests that found a tool missing, said so and passed for libtest.
-    skipped: u32,
+    /// Tests that found something missing, said so and passed for libtest;
+    /// some say it twice.
+    skipped: BTreeSet<String>,
 }
 
 impl Tally {
     pub(super) fn read(&mut self, line: &str) {
-        if line.starts_with("SKIPPED ") {
-            self.skipped += 1;
+        if let Some((test, _)) = line.strip_prefix("SKIPPED ").and_then(|skip| skip.split_once(": ")) {
+            self.skipped.insert(test.to_owned());
         }
         // `test result: ok. 3 passed; 0 failed; 1 ignored; …` closes each runner.
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|result| result.split_once(". ")) else {
@@ -42,8 +44,9 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let passed = self.passed.saturating_sub(self.skipped);
-        write!(f, "{passed} passed, {} failed, {} skipped", self.failed, self.ignored + self.skipped)
+        let skipped = self.skipped.len() as u32;
+        let passed = self.passed.saturating_sub(skipped);
+        write!(f, "{passed} passed, {} failed, {} skipped", self.failed, self.ignored + skipped)
     }
 }
 
@@ -56,6 +59,7 @@ mod tests {
         let mut tally = Tally::default();
         for line in [
             "SKIPPED a: no xorriso",
+            "SKIPPED a: no isoinfo",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test a ... ok",
             "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",

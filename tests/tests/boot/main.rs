@@ -1,0 +1,47 @@
+//! Whole boots, each a row: image × attachment × order, or command line. What
+//! the guest tells carries a token of its boot, and it ends QEMU with a code of
+//! its own (harness::vm), so that no accident passes for success.
+
+mod damaged;
+mod overlay;
+mod ram;
+mod waiting;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use harness::builder::Image;
+use harness::vm::{Accel, Attach, Guest, Machine};
+use serde_json::Value;
+
+/// For a whole boot, under TCG, on a busy machine.
+const BOOT: Duration = Duration::from_mins(2);
+/// For what follows at once.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Boots the image as firmware does, boot loader and all.
+fn start(image: &Image, attach: Attach, order: &'static str) -> Result<Guest> {
+    let accel = Accel::choose(&image.file("boot/vmlinuz")?);
+    Machine::new(&image.iso, attach).with_order(order).start(accel)
+}
+
+/// Boots the image's kernel with a command line of ours, the medium being there too.
+fn start_with(image: &Image, attach: Attach, cmdline: &str) -> Result<Guest> {
+    let kernel = image.kernel(cmdline)?;
+    let accel = Accel::choose(&kernel.vmlinuz);
+    Machine::new(&image.iso, attach).with_kernel(kernel).start(accel)
+}
+
+/// The report's copy of /run/live/status: every state went well.
+fn check_status(guest: &Guest) -> Result<()> {
+    let text = guest.report("status", SOON)?;
+    let status: Value = serde_json::from_str(&text)?;
+    ensure!(status["fault"].is_null(), "a fault in {text}");
+    let states = status["states"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ends: Vec<(&str, &str)> =
+        states.iter().filter_map(|state| Some((state["state"].as_str()?, state["end"].as_str()?))).collect();
+    for wanted in ["early", "cmdline", "console", "devices", "medium", "check", "root", "preflight"] {
+        ensure!(ends.contains(&(wanted, "ok")), "the state {wanted} did not end well: {text}");
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The RAM system: packages over rootfs, no switch_root, the medium free.
+
+use anyhow::Result;
+use harness::builder::Image;
+use harness::vm::Attach;
+
+use crate::{BOOT, SOON, check_status, start, start_with};
+
+macro_rules! rows {
+    ($($name:ident, $twin:ident: $attach:expr;)*) => {$(
+        #[test]
+        fn $name() -> Result<()> {
+            reaches_its_init($attach)
+        }
+
+        #[test]
+        fn $twin() -> Result<()> {
+            is_not_taken_for_another($attach)
+        }
+    )*};
+}
+
+rows! {
+    boots_from_a_cdrom, a_cdrom_with_another_label_is_left_alone: Attach::Cdrom;
+    boots_from_a_virtio_disk, a_virtio_disk_with_another_label_is_left_alone: Attach::Virtio;
+    boots_from_a_usb_stick, a_usb_stick_with_another_label_is_left_alone: Attach::Usb;
+}
+
+fn reaches_its_init(attach: Attach) -> Result<()> {
+    let Some(image) = Image::of("ram")? else { return Ok(()) };
+    let mut guest = start(&image, attach, "report")?;
+    assert_eq!(guest.report("root", BOOT)?, "rootfs", "something was mounted over the kernel's own root");
+    assert_eq!(guest.report("media", SOON)?, "0", "the medium is still mounted");
+    // TMPFS_MAGIC of linux/magic.h: a ramfs would have no size limit.
+    assert_eq!(guest.report("magic", SOON)?, "1021994");
+    assert!(guest.report("pid1", SOON)?.ends_with("/toybox"), "PID 1 is not the distribution's init");
+    // A switch_root deletes the initramfs that it came from.
+    assert_eq!(guest.report("first-program", SOON)?, "/init");
+    assert_eq!(guest.report("packages", SOON)?, "first second");
+    assert_eq!(guest.report("last", SOON)?, "second", "packages are extracted in the manifest's order");
+    check_status(&guest)?;
+    guest.passed(SOON)
+}
+
+fn is_not_taken_for_another(attach: Attach) -> Result<()> {
+    let Some(image) = Image::of("ram")? else { return Ok(()) };
+    let guest = start_with(&image, attach, "console=ttyS0 live.medium=LABEL=NOPE live.timeout=5")?;
+    let fault = guest.console.expect("E_NO_MEDIUM ", BOOT)?;
+    assert!(fault.contains("NOPE"), "the fault does not say what was looked for: {fault}");
+    guest.console.expect("Devices:", SOON)?;
+    let device = match attach {
+        Attach::Cdrom => "sr0",
+        Attach::Virtio => "vda",
+        Attach::Usb | Attach::UsbLater => "sda",
+    };
+    guest.console.wait("the rescue screen to name the device", SOON, |text| {
+        let screen = &text[text.find("Devices:")?..];
+        screen.lines().find(|line| line.contains(device) && line.contains("TEST_RAM")).map(drop)
+    })?;
+    Ok(())
+}
+
+#[test]
+fn the_system_goes_on_when_its_medium_is_pulled() -> Result<()> {
+    let Some(image) = Image::of("ram")? else { return Ok(()) };
+    let mut guest = start(&image, Attach::Usb, "report-removal")?;
+    guest.report("waiting", BOOT)?;
+    guest.pull()?;
+    assert_eq!(guest.report("unreadable", BOOT)?, "0", "files that cannot be read any more");
+    guest.passed(SOON)
+}

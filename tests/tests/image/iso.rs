@@ -1,0 +1,60 @@
+//! The ISO image, by xorriso, isoinfo, bsdtar and sfdisk.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use harness::builder::Image;
+use harness::oracle::Tool;
+
+use crate::cut;
+
+#[test]
+fn xorriso_finds_the_volume_and_both_ways_to_boot() -> Result<()> {
+    let (Some(image), Some(xorriso)) = (Image::of("ram")?, Tool::find("xorriso")?) else { return Ok(()) };
+    let about = xorriso
+        .output(&["-pvd_info", "-report_el_torito", "plain", "-report_system_area", "plain", "-indev"], &image.iso)?;
+    let field = |name: &str| -> Result<&str> {
+        let line =
+            about.lines().find(|line| line.starts_with(name)).with_context(|| format!("no `{name}` in:\n{about}"))?;
+        Ok(line.split_once(':').map_or("", |(_, value)| value.trim()))
+    };
+    assert_eq!(field("Volume Id")?, "TEST_RAM");
+    assert!(field("Volume Set Id")?.starts_with("LIVEROOT_"), "{about}");
+    assert!(about.contains("El Torito catalog"), "{about}");
+    assert!(
+        about.lines().any(|line| line.starts_with("El Torito boot img") && line.contains("BIOS  y   none")),
+        "{about}"
+    );
+    assert!(about.contains("isohybrid"), "no MBR that boots from a stick:\n{about}");
+    Ok(())
+}
+
+#[test]
+fn isoinfo_lists_what_bsdtar_unpacked() -> Result<()> {
+    let (Some(image), Some(isoinfo)) = (Image::of("ram")?, Tool::find("isoinfo")?) else { return Ok(()) };
+    let listing = isoinfo.output(&["-R", "-f", "-i"], &image.iso)?;
+    for path in ["/live/manifest", "/live/packages/second.tar.xz", "/boot/vmlinuz", "/boot/initramfs.img"] {
+        assert!(listing.lines().any(|line| line == path), "no {path} in:\n{listing}");
+        let theirs = isoinfo.command().args(["-R", "-x", path, "-i"]).arg(&image.iso).output()?;
+        assert!(theirs.stdout == fs::read(image.file(&path[1..])?)?, "isoinfo and bsdtar read {path} differently");
+    }
+    Ok(())
+}
+
+#[test]
+fn xorriso_sees_damage_that_we_do() -> Result<()> {
+    let (Some(image), Some(xorriso)) = (Image::of("ram")?, Tool::find("xorriso")?) else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let cut = cut(&image.iso, dir.path())?;
+    let read_all = ["-abort_on", "SORRY", "-check_media", "use=indev", "--", "-indev"];
+    let whole = xorriso.output(&read_all, &image.iso);
+    assert!(whole.is_ok(), "{whole:?}");
+    let part = xorriso
+        .command()
+        .args(["-abort_on", "SORRY", "-indev"])
+        .arg(&cut)
+        .args(["-extract", "/", "/dev/null/x"])
+        .output()?;
+    assert!(!part.status.success(), "xorriso took a cut image for a whole one");
+    Ok(())
+}
