@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::{Conflict, Content, Entry, Inode, Kind, Leaf, PathError, Provenance, Tree, TreePath};
@@ -13,6 +13,8 @@ use crate::{Conflict, Content, Entry, Inode, Kind, Leaf, PathError, Provenance, 
 pub enum ArchiveError {
     #[error("{archive}: cannot be read")]
     Io { archive: String, source: io::Error },
+    #[error("{archive}: cannot be kept in a temporary file in {}; TMPDIR may name a directory with more room", dir.display())]
+    Temporary { archive: String, dir: PathBuf, source: io::Error },
     /// Its structure is damaged, or it is no such archive at all.
     #[error("{archive}: {problem}, at byte {offset}")]
     Structure { archive: String, offset: u64, problem: String },
@@ -50,6 +52,10 @@ pub(crate) struct Blame<'a>(pub(crate) &'a str);
 impl Blame<'_> {
     pub(crate) fn io(self, source: io::Error) -> ArchiveError {
         ArchiveError::Io { archive: self.0.into(), source }
+    }
+
+    pub(crate) fn temporary(self, source: io::Error) -> ArchiveError {
+        ArchiveError::Temporary { archive: self.0.into(), dir: std::env::temp_dir(), source }
     }
 
     pub(crate) fn structure(self, offset: u64, problem: impl Into<String>) -> ArchiveError {

@@ -1,11 +1,11 @@
 //! Compression, told by its magic, undone into an unlinked temporary file:
 //! what was compressed is re-openable afterwards like anything else.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::sync::Arc;
 
+use crate::Content;
 use crate::archive::{ArchiveError, Blame, Limits};
-use crate::{Content, Escaped};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -103,14 +103,20 @@ fn decoder<'a>(codec: Codec, streams: Streams, input: &'a mut impl BufRead) -> i
 }
 
 fn to_temporary(blame: Blame<'_>, input: &mut impl Read, limit: u64) -> Result<Content, ArchiveError> {
-    let mut file = tempfile::tempfile().map_err(|e| {
-        let advice =
-            format!("no temporary file in {}: {e}", Escaped(std::env::temp_dir().as_os_str().as_encoded_bytes()));
-        blame.io(io::Error::new(e.kind(), advice))
-    })?;
-    let len = io::copy(&mut input.take(limit.saturating_add(1)), &mut file).map_err(|e| blame.io(e))?;
-    if len > limit {
-        return Err(blame.limit(format!("it decompresses to more than {limit} bytes")));
+    let mut file = tempfile::tempfile().map_err(|e| blame.temporary(e))?;
+    let (mut buf, mut len) = (vec![0; 1 << 16], 0);
+    loop {
+        let got = match input.read(&mut buf) {
+            Ok(0) => break,
+            Ok(got) => got,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(blame.io(e)),
+        };
+        len += got as u64;
+        if len > limit {
+            return Err(blame.limit(format!("it is longer than {limit} bytes, decompressed")));
+        }
+        file.write_all(&buf[..got]).map_err(|e| blame.temporary(e))?;
     }
     Ok(Content::span(Arc::new(file), blame.0, 0, len))
 }

@@ -3,8 +3,10 @@
 //!
 //! A [`Tree`] keeps its entries in the order every encoder writes them in
 //! (parents first, names by bytes), hard links as one shared leaf, owners and
-//! device nodes as plain numbers, and where each entry came from. Only
-//! [`host`] and [`Content::open`] touch the host's file system.
+//! device nodes as plain numbers, and where each entry came from. Of the
+//! host's file system it sees what [`host`] looks at, what a [`Content`] opens,
+//! and the archives that [`tar`] and [`cpio`] read; it writes temporary files
+//! only, for what was compressed.
 
 mod archive;
 mod codec;
@@ -14,17 +16,20 @@ pub mod host;
 pub mod listing;
 mod overlay;
 mod path;
+mod provenance;
 pub mod spec;
 pub mod tar;
+mod walk;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 pub use archive::{ArchiveError, Limits};
 pub use content::{Content, ContentAt, ContentReader};
 pub use overlay::{Clash, OverlayError, Replaced};
 pub use path::{Escaped, PathError, TreePath, unescape};
+pub use provenance::Provenance;
+pub use walk::{Item, Node};
 
 /// Owner, mode and times: what every kind of entry has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,43 +80,6 @@ pub struct Leaf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafId(usize);
 
-/// Where an entry came from: the nearest cause first, the profile's line last.
-///
-/// `["overlay live-user", "profile live.toml: root.overlays"]`
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Provenance(Arc<[Arc<str>]>);
-
-impl Provenance {
-    pub fn new(cause: impl Into<Arc<str>>) -> Self {
-        Self(Arc::new([cause.into()]))
-    }
-
-    /// The same with one more, farther cause behind it.
-    #[must_use]
-    pub fn because(&self, cause: impl Into<Arc<str>>) -> Self {
-        Self(self.0.iter().cloned().chain([cause.into()]).collect())
-    }
-
-    pub fn causes(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|cause| &**cause)
-    }
-}
-
-impl fmt::Display for Provenance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, cause) in self.causes().enumerate() {
-            write!(f, "{}{cause}", if n == 0 { "" } else { " <- " })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Provenance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// An insertion that would contradict the tree as it stands. Each variant
 /// names both sides, so that the user can decide which one is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,47 +120,6 @@ pub struct Tree {
 struct LeafSlot {
     leaf: Leaf,
     links: u32,
-}
-
-/// One entry as a walk or a look-up shows it.
-#[derive(Debug, Clone, Copy)]
-pub struct Item<'a> {
-    pub path: &'a TreePath,
-    pub meta: &'a Meta,
-    pub node: Node<'a>,
-    pub provenance: &'a Provenance,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub enum Node<'a> {
-    Dir,
-    Leaf {
-        id: LeafId,
-        kind: &'a Kind,
-        /// How many paths of this tree share the leaf: `st_nlink`.
-        links: u32,
-    },
-}
-
-impl<'a> Item<'a> {
-    pub fn is_dir(&self) -> bool {
-        matches!(self.node, Node::Dir)
-    }
-
-    /// The content, if this is a regular file.
-    pub fn content(&self) -> Option<&'a Content> {
-        match self.node {
-            Node::Leaf { kind: Kind::File(content), .. } => Some(content),
-            _ => None,
-        }
-    }
-
-    pub fn symlink_target(&self) -> Option<&'a [u8]> {
-        match self.node {
-            Node::Leaf { kind: Kind::Symlink(target), .. } => Some(target),
-            _ => None,
-        }
-    }
 }
 
 impl Default for Tree {
@@ -293,50 +220,6 @@ impl Tree {
         doomed.len()
     }
 
-    pub fn get(&self, path: &TreePath) -> Option<Item<'_>> {
-        self.entries.get_key_value(path).map(|(path, entry)| self.item(path, entry))
-    }
-
-    pub fn contains(&self, path: &TreePath) -> bool {
-        self.entries.contains_key(path)
-    }
-
-    /// Every entry, the root first, each directory right before what stands
-    /// in it, names by bytes.
-    pub fn walk(&self) -> impl Iterator<Item = Item<'_>> {
-        self.entries.iter().map(|(path, entry)| self.item(path, entry))
-    }
-
-    /// `dir` and everything below it, in the order of [`Tree::walk`].
-    pub fn walk_below(&self, dir: &TreePath) -> impl Iterator<Item = Item<'_>> {
-        self.below(dir).map(|(path, entry)| self.item(path, entry))
-    }
-
-    /// The entries that stand directly in `dir`.
-    pub fn children(&self, dir: &TreePath) -> impl Iterator<Item = Item<'_>> {
-        let depth = dir.depth() + 1;
-        self.walk_below(dir).filter(move |item| item.path.depth() == depth)
-    }
-
-    /// How many entries, the root among them.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// True while there is nothing but the root.
-    pub fn is_empty(&self) -> bool {
-        self.entries.len() == 1
-    }
-
-    /// The bytes of all regular files, each leaf counted once.
-    pub fn content_len(&self) -> u64 {
-        let content = |slot: &LeafSlot| match &slot.leaf.kind {
-            Kind::File(content) => content.len(),
-            _ => 0,
-        };
-        self.leaves.iter().flatten().map(content).sum()
-    }
-
     /// Applies `change` to each entry's metadata, once for a shared leaf.
     pub fn for_each_meta(&mut self, mut change: impl FnMut(&mut Meta)) {
         for entry in self.entries.values_mut() {
@@ -370,22 +253,6 @@ impl Tree {
         for entry in self.entries.values_mut() {
             entry.provenance = entry.provenance.because(cause.clone());
         }
-    }
-
-    fn below(&self, dir: &TreePath) -> impl Iterator<Item = (&TreePath, &Entry)> {
-        let within = dir.clone();
-        self.entries.range(dir..).take_while(move |(path, _)| path.is_within(&within))
-    }
-
-    fn item<'a>(&'a self, path: &'a TreePath, entry: &'a Entry) -> Item<'a> {
-        let (meta, node) = match &entry.inode {
-            Inode::Dir { meta, .. } => (meta, Node::Dir),
-            Inode::Leaf(id) => {
-                let slot = self.leaves[id.0].as_ref().expect("an entry's leaf is there");
-                (&slot.leaf.meta, Node::Leaf { id: *id, kind: &slot.leaf.kind, links: slot.links })
-            }
-        };
-        Item { path, meta, node, provenance: &entry.provenance }
     }
 
     fn check_free(&self, path: &TreePath, from: &Provenance) -> Result<(), Conflict> {
@@ -487,23 +354,5 @@ mod tests {
         assert!(tree.insert_link(path("one/four"), &path("one"), from("a")).is_err());
         let one = tree.get(&path("one")).unwrap();
         assert!(matches!(one.node, Node::Leaf { links: 1, .. }), "a refused link does not count");
-    }
-
-    #[test]
-    fn walks_parents_first_and_by_bytes() {
-        let mut tree = Tree::new();
-        for name in ["b/x", "a-b", "a/z", "a/B"] {
-            tree.insert_leaf(path(name), file(name), from("t")).unwrap();
-        }
-        let walked: Vec<_> = tree.walk().map(|item| item.path.to_string()).collect();
-        assert_eq!(walked, ["/", "/a", "/a/B", "/a/z", "/a-b", "/b", "/b/x"]);
-        let children: Vec<_> = tree.children(&TreePath::root()).map(|item| item.path.to_string()).collect();
-        assert_eq!(children, ["/a", "/a-b", "/b"]);
-    }
-
-    #[test]
-    fn provenance_keeps_the_whole_chain() {
-        let chain = from("library libc.so.6").because("program /bin/x").because("profile a.toml: initramfs.programs");
-        assert_eq!(chain.to_string(), "library libc.so.6 <- program /bin/x <- profile a.toml: initramfs.programs");
     }
 }
