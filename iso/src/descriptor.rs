@@ -30,11 +30,10 @@ impl Texts {
         })
     }
 
-    /// A number for the MBR that follows from what the image is called and
-    /// when it was made: FNV-1a.
-    pub(crate) fn disk_id(&self) -> u32 {
-        let bytes = self.volume_id.bytes().chain(self.epoch.to_le_bytes());
-        bytes.fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    /// What the image is called and when it was made: numbers that identify
+    /// it are made of this.
+    pub(crate) fn seed(&self) -> Vec<u8> {
+        [self.volume_id.as_bytes(), &self.epoch.to_le_bytes()].concat()
     }
 }
 

@@ -67,6 +67,21 @@ impl DirectoryExtent {
 pub(crate) struct Places<'p> {
     pub(crate) directories: &'p [DirectoryExtent],
     pub(crate) leaves: &'p HashMap<LeafId, Extent>,
+    /// The sector that the volume counts from.
+    pub(crate) base: u32,
+}
+
+impl Places<'_> {
+    /// A directory as its volume sees it.
+    fn directory(&self, n: usize) -> DirectoryExtent {
+        let absolute = self.directories[n];
+        DirectoryExtent { lba: absolute.lba - self.base, ..absolute }
+    }
+
+    fn leaf(&self, id: LeafId) -> Extent {
+        let absolute = self.leaves.get(&id).copied().unwrap_or_default();
+        Extent { lba: absolute.lba.saturating_sub(self.base), ..absolute }
+    }
 }
 
 impl<'a> Hierarchy<'a> {
@@ -87,7 +102,7 @@ impl<'a> Hierarchy<'a> {
     /// difference to that.
     pub(crate) fn measure(&self, leaves: &HashMap<LeafId, Extent>) -> Vec<DirectoryExtent> {
         let nowhere = vec![DirectoryExtent::default(); self.len()];
-        let places = Places { directories: &nowhere, leaves };
+        let places = Places { directories: &nowhere, leaves, base: 0 };
         let sectors = |bytes: &[u8]| (bytes.len() / SECTOR) as u32;
         let measured = |at| {
             let (records, continuations) = self.records(at, places);
@@ -105,7 +120,7 @@ impl<'a> Hierarchy<'a> {
     fn records(&self, at: usize, places: Places<'_>) -> (Vec<u8>, Vec<u8>) {
         let this = &self.directories[at];
         let parent = &self.directories[this.parent];
-        let here = places.directories[at];
+        let here = places.directory(at);
         let mut out = Vec::new();
         let mut continuations = Continuations::starting_at(here.lba + here.sectors);
 
@@ -122,15 +137,7 @@ impl<'a> Hierarchy<'a> {
         push(&mut out, &mut continuations, SELF, section(here), flag::DIRECTORY, this.item.meta.mtime, &own);
         let up = attributes(&parent.item, parent.numbers);
         let mtime = parent.item.meta.mtime;
-        push(
-            &mut out,
-            &mut continuations,
-            PARENT,
-            section(places.directories[this.parent]),
-            flag::DIRECTORY,
-            mtime,
-            &up,
-        );
+        push(&mut out, &mut continuations, PARENT, section(places.directory(this.parent)), flag::DIRECTORY, mtime, &up);
 
         for child in &this.children {
             let mut entries = attributes(&child.item, child.numbers);
@@ -142,9 +149,9 @@ impl<'a> Hierarchy<'a> {
                 push(&mut out, &mut continuations, &child.identifier, section, flags, mtime, &entries);
             };
             match (child.directory, child.item.node) {
-                (Some(directory), _) => add(section(places.directories[directory]), flag::DIRECTORY),
+                (Some(directory), _) => add(section(places.directory(directory)), flag::DIRECTORY),
                 (None, Node::Leaf { id, .. }) => {
-                    let extent = places.leaves.get(&id).copied().unwrap_or_default();
+                    let extent = places.leaf(id);
                     for (section, last) in sections(extent) {
                         add(section, if last { 0 } else { flag::MORE_EXTENTS });
                     }
@@ -159,24 +166,25 @@ impl<'a> Hierarchy<'a> {
     }
 
     /// ECMA-119 9.1 for the root, as the volume descriptors hold it (8.4.18).
-    pub(crate) fn root_record(&self, places: &[DirectoryExtent]) -> Vec<u8> {
-        let root = places[0];
+    pub(crate) fn root_record(&self, places: Places<'_>) -> Vec<u8> {
+        let root = places.directory(0);
         record(SELF, (root.lba, root.bytes()), flag::DIRECTORY, self.directories[0].item.meta.mtime, &[])
     }
 
     /// ECMA-119 9.4 for all directories.
-    pub(crate) fn path_table(&self, order: ByteOrder, places: &[DirectoryExtent]) -> Vec<u8> {
+    pub(crate) fn path_table(&self, order: ByteOrder, places: Places<'_>) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.path_table_len());
-        for (directory, place) in self.directories.iter().zip(places) {
+        for (n, directory) in self.directories.iter().enumerate() {
+            let lba = places.directory(n).lba;
             let parent = u16::try_from(directory.parent + 1).expect("the layout refuses more directories");
             out.extend([directory.identifier.len() as u8, 0]);
             match order {
                 ByteOrder::Little => {
-                    out.extend(place.lba.to_le_bytes());
+                    out.extend(lba.to_le_bytes());
                     out.extend(parent.to_le_bytes());
                 }
                 ByteOrder::Big => {
-                    out.extend(place.lba.to_be_bytes());
+                    out.extend(lba.to_be_bytes());
                     out.extend(parent.to_be_bytes());
                 }
             }

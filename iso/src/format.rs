@@ -7,6 +7,10 @@ pub const SECTOR: usize = 2048;
 /// Sectors before the volume descriptors (ECMA-119 6.2.1).
 pub(crate) const SYSTEM_AREA_SECTORS: u32 = 16;
 
+/// Where the ISO 9660 partition of a GPT begins. Behind a second system area
+/// it has descriptors of its own, so that it can be mounted by itself.
+pub(crate) const PARTITION_OFFSET: u32 = 16;
+
 /// ECMA-119 8.1.1: volume descriptor types.
 pub(crate) mod descriptor_type {
     pub(crate) const BOOT_RECORD: u8 = 0;

@@ -9,10 +9,10 @@ use crate::boot_image::{self, Bios, Esp};
 use crate::descriptor::{self, Texts};
 use crate::directory::Namespace;
 use crate::el_torito::{self, Patch};
-use crate::format::{DIRECTORIES_MAX, SECTOR, SYSTEM_AREA_SECTORS, sectors};
-use crate::system_area::{self, CYLINDER, MBR_CODE_LEN};
+use crate::format::{DIRECTORIES_MAX, PARTITION_OFFSET, SECTOR, SYSTEM_AREA_SECTORS, sectors};
+use crate::system_area::{self, BACKUP_LEN, CYLINDER, Disk, PARTITION_ALIGN};
 use crate::volume::Volume;
-use crate::{Image, SystemArea};
+use crate::{Image, StartCode, SystemArea};
 
 /// A run of sectors and the bytes that are used of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,10 +41,12 @@ pub enum LayoutError {
     BootImageTooShort { path: TreePath, length: u64, needed: u64 },
     #[error("the boot image {path} has {length} bytes; a BIOS boot image has less than {limit}")]
     BootImageTooLong { path: TreePath, length: u64, limit: u64 },
-    #[error("the MBR code has {length} bytes and must have {MBR_CODE_LEN}: isohdpfx.bin is meant")]
-    MbrCode { length: usize },
-    #[error("an isohybrid MBR starts the BIOS boot image, and there is none; name one, or leave the system area empty")]
+    #[error("the MBR code has {length} bytes and must have {expected}: {file} is meant")]
+    MbrCode { length: usize, expected: usize, file: &'static str },
+    #[error("the MBR code starts the BIOS boot image, and there is none; name one, or leave the code out")]
     NothingToStart,
+    #[error("a GPT cannot have the ESP among the tree's files, inside its ISO 9660 partition; append it instead")]
+    EspInTree,
 }
 
 /// fs/isofs/rock.c puts a target together in one page.
@@ -122,72 +124,118 @@ pub struct Layout<'a> {
 }
 
 /// Decides where everything goes: system area, volume descriptors, path
-/// tables and directories, boot catalog, files, ESP, padding.
+/// tables and directories, boot catalog, files, ESP, padding, backup GPT.
 pub fn layout<'a>(image: &Image<'a>) -> Result<Layout<'a>, LayoutError> {
     let texts = Texts::new(image)?;
     let boot = image.boot.clone().unwrap_or_default();
     let bios = boot.bios.as_ref().map(|bios| Bios::find(image.tree, bios)).transpose()?;
     let esp = boot.efi.map(|efi| Esp::find(image.tree, efi)).transpose()?;
+    let start = checked_start(image, bios.is_some(), esp.as_ref())?;
     check_symlinks(image.tree)?;
+    let is_gpt = matches!(image.system_area, SystemArea::Gpt { .. });
+    let namespaces = if image.joliet { &[Namespace::Primary, Namespace::Joliet][..] } else { &[Namespace::Primary] };
 
     let mut cursor = Cursor { next: u64::from(SYSTEM_AREA_SECTORS) };
-    let namespaces = if image.joliet { &[Namespace::Primary, Namespace::Joliet][..] } else { &[Namespace::Primary] };
     let bootable = bios.is_some() || esp.is_some();
-    // ECMA-119 wants the primary descriptor first, El Torito its own at 17.
-    let primary_descriptor = cursor.take(1);
-    let boot_record = bootable.then(|| cursor.take(1));
-    let supplementary_descriptors = cursor.take(namespaces.len() as u64 - 1);
-    let terminator = cursor.take(1);
-
+    let whole = DescriptorSet::take(&mut cursor, bootable, namespaces.len());
+    let partition = is_gpt.then(|| {
+        cursor.next = u64::from(PARTITION_OFFSET + SYSTEM_AREA_SECTORS);
+        DescriptorSet::take(&mut cursor, false, namespaces.len())
+    });
     let mut leaves = unplaced_leaves(image.tree);
-    let volumes = namespaces
+    let mut volumes = namespaces
         .iter()
         .map(|&namespace| Volume::place(image.tree, namespace, &leaves, &mut cursor))
         .collect::<Result<Vec<_>, _>>()?;
+    if partition.is_some() {
+        let again: Vec<_> = volumes.iter().map(|volume| volume.seen_from(PARTITION_OFFSET, &mut cursor)).collect();
+        volumes.extend(again);
+    }
     let catalog = bootable.then(|| cursor.take(1));
     let files = place_files(image.tree, bios.as_ref(), &mut leaves, &mut cursor);
-    let esp = esp.map(|esp| match esp {
-        Esp::File(id) => (leaves[&id], None),
-        Esp::Appended(content) => {
+    let appended = match &esp {
+        Some(Esp::Appended(content)) => {
             cursor.align(CYLINDER);
-            (cursor.extent(content.len()), Some(content))
+            Some((cursor.extent(content.len()), content.clone()))
         }
-    });
+        _ => None,
+    };
     cursor.take(u64::from(image.pad_sectors));
+    let backup = is_gpt.then(|| {
+        cursor.align(PARTITION_ALIGN);
+        cursor.take(BACKUP_LEN / SECTOR as u64)
+    });
     if let SystemArea::Isohybrid { .. } = image.system_area {
         cursor.align(CYLINDER);
     }
     let end = cursor.end()?;
 
+    let esp = match &esp {
+        Some(Esp::File(id)) => leaves.get(id).copied(),
+        _ => appended.as_ref().map(|(extent, _)| *extent),
+    };
+    let iso_end = appended.as_ref().map(|(extent, _)| extent.lba).or(backup).unwrap_or(end);
+    let boot_image = bios.as_ref().map(|bios| leaves[&bios.id].lba);
+    let disk = Disk { start: start.as_ref().zip(boot_image), esp, iso_end, end, seed: &texts.seed() };
     let mut pieces = Vec::new();
-    if let SystemArea::Isohybrid { mbr_code } = &image.system_area {
-        if mbr_code.len() != MBR_CODE_LEN {
-            return Err(LayoutError::MbrCode { length: mbr_code.len() });
+    let mut last = None;
+    match image.system_area {
+        SystemArea::None => {}
+        SystemArea::Isohybrid { .. } => pieces.push(Placed::bytes(0, disk.isohybrid())),
+        SystemArea::Gpt { .. } => {
+            let (head, tail) = disk.gpt();
+            pieces.push(Placed::bytes(0, head));
+            last = backup.map(|lba| Placed::bytes(lba, tail));
         }
-        let start = bios.as_ref().ok_or(LayoutError::NothingToStart)?;
-        let image_len = u64::from(end) * SECTOR as u64;
-        let mbr = system_area::isohybrid(mbr_code, leaves[&start.id].lba, texts.disk_id(), image_len);
-        pieces.push(Placed::bytes(0, mbr));
     }
-    let mut descriptors = volumes.iter().map(|volume| volume.descriptor(&texts, end));
-    pieces.extend(descriptors.next().map(|primary| Placed::bytes(primary_descriptor, primary)));
-    if let (Some(at), Some(catalog)) = (boot_record, catalog) {
-        pieces.push(Placed::bytes(at, el_torito::boot_record(catalog)));
+    let mut descriptors = volumes.iter().enumerate().map(|(n, volume)| {
+        let seen_to = if n < namespaces.len() { end } else { iso_end };
+        volume.descriptor(&texts, seen_to, &leaves)
+    });
+    for set in [Some(&whole), partition.as_ref()].into_iter().flatten() {
+        pieces.extend(set.pieces(catalog, descriptors.by_ref().take(namespaces.len())));
     }
-    pieces.extend((supplementary_descriptors..).zip(descriptors).map(|(lba, bytes)| Placed::bytes(lba, bytes)));
-    pieces.push(Placed::bytes(terminator, descriptor::terminator()));
-    pieces.extend(volumes.iter().enumerate().flat_map(|(n, volume)| volume.pieces(n)));
+    pieces.extend(volumes.iter().enumerate().flat_map(|(n, volume)| volume.pieces(n, &leaves)));
     if let Some(at) = catalog {
         let bios = bios.as_ref().map(|bios| bios.entry(leaves[&bios.id].lba));
-        let efi = esp.as_ref().map(|(extent, _)| boot_image::efi_entry(*extent));
-        let entries: Vec<_> = bios.into_iter().chain(efi).collect();
+        let entries: Vec<_> = bios.into_iter().chain(esp.map(boot_image::efi_entry)).collect();
         pieces.push(Placed::bytes(at, el_torito::catalog(&entries)));
     }
     pieces.extend(files);
-    if let Some((extent, Some(content))) = esp {
-        pieces.push(Placed { extent, piece: Piece::Appended(content) });
-    }
+    pieces.extend(appended.map(|(extent, content)| Placed { extent, piece: Piece::Appended(content) }));
+    pieces.extend(last);
     Ok(Layout { tree: image.tree, volumes, leaves, pieces, sectors: end })
+}
+
+/// The sectors of one set of volume descriptors. The primary one comes first
+/// and El Torito's, which firmware looks for at sector 17, second.
+struct DescriptorSet {
+    primary: u32,
+    boot_record: Option<u32>,
+    supplementary: u32,
+    terminator: u32,
+}
+
+impl DescriptorSet {
+    fn take(cursor: &mut Cursor, bootable: bool, volumes: usize) -> Self {
+        Self {
+            primary: cursor.take(1),
+            boot_record: bootable.then(|| cursor.take(1)),
+            supplementary: cursor.take(volumes as u64 - 1),
+            terminator: cursor.take(1),
+        }
+    }
+
+    /// `descriptors` is the primary one, then the others.
+    fn pieces<'a>(&self, catalog: Option<u32>, mut descriptors: impl Iterator<Item = Vec<u8>>) -> Vec<Placed<'a>> {
+        let mut pieces = Vec::new();
+        pieces.extend(descriptors.next().map(|primary| Placed::bytes(self.primary, primary)));
+        let record = self.boot_record.zip(catalog);
+        pieces.extend(record.map(|(at, catalog)| Placed::bytes(at, el_torito::boot_record(catalog))));
+        pieces.extend((self.supplementary..).zip(descriptors).map(|(lba, bytes)| Placed::bytes(lba, bytes)));
+        pieces.push(Placed::bytes(self.terminator, descriptor::terminator()));
+        pieces
+    }
 }
 
 impl Layout<'_> {
@@ -243,6 +291,29 @@ fn place_files<'a>(
         files.push(Placed { extent, piece });
     }
     files
+}
+
+/// The code for the first sector, if it is what it should be and has
+/// something to start.
+fn checked_start(image: &Image<'_>, has_bios: bool, esp: Option<&Esp>) -> Result<Option<StartCode>, LayoutError> {
+    let start = match &image.system_area {
+        SystemArea::None => None,
+        SystemArea::Isohybrid { mbr_code } => Some(StartCode::Isohdpfx(mbr_code.clone())),
+        SystemArea::Gpt { start } => start.clone(),
+    };
+    if let Some(code) = &start {
+        let (length, expected) = (code.bytes().len(), system_area::expected_len(code));
+        if length != expected {
+            return Err(LayoutError::MbrCode { length, expected, file: code.file_name() });
+        }
+        if !has_bios {
+            return Err(LayoutError::NothingToStart);
+        }
+    }
+    match (&image.system_area, esp) {
+        (SystemArea::Gpt { .. }, Some(Esp::File(_))) => Err(LayoutError::EspInTree),
+        _ => Ok(start),
+    }
 }
 
 fn check_symlinks(tree: &Tree) -> Result<(), LayoutError> {

@@ -111,9 +111,40 @@ pub enum EfiImage {
 #[derive(Debug, Clone)]
 pub enum SystemArea {
     None,
-    /// One active MBR partition over the whole image. `mbr_code` is syslinux's
-    /// `isohdpfx.bin`, which starts the BIOS boot image.
+    /// One active MBR partition over the whole image, and one over the ESP.
+    /// `mbr_code` is syslinux's `isohdpfx.bin`, which starts the BIOS boot
+    /// image.
     Isohybrid {
         mbr_code: Vec<u8>,
     },
+    /// A valid GPT whose first partition can be mounted by itself, and whose
+    /// second is the ESP, which must be [`EfiImage::Appended`] for that.
+    Gpt {
+        /// Without it no BIOS starts the image from a stick.
+        start: Option<StartCode>,
+    },
+}
+
+/// What a BIOS runs from the first sector: it loads the BIOS boot image.
+#[derive(Debug, Clone)]
+pub enum StartCode {
+    /// syslinux's `isohdpfx.bin`, 432 bytes.
+    Isohdpfx(Vec<u8>),
+    /// GRUB's `boot_hybrid.img`, 512 bytes.
+    BootHybrid(Vec<u8>),
+}
+
+impl StartCode {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Isohdpfx(bytes) | Self::BootHybrid(bytes) => bytes,
+        }
+    }
+
+    fn file_name(&self) -> &'static str {
+        match self {
+            Self::Isohdpfx(_) => "isohdpfx.bin",
+            Self::BootHybrid(_) => "boot_hybrid.img",
+        }
+    }
 }

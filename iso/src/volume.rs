@@ -1,6 +1,7 @@
 //! One volume descriptor's view of the tree: its directories and path tables.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tree::{LeafId, Tree};
 
@@ -12,7 +13,9 @@ use crate::layout::{Cursor, Extent, LayoutError, Piece, Placed};
 #[derive(Debug)]
 pub(crate) struct Volume<'a> {
     namespace: Namespace,
-    hierarchy: Hierarchy<'a>,
+    /// The sector that everything in it is counted from.
+    base: u32,
+    hierarchy: Arc<Hierarchy<'a>>,
     path_table_little: u32,
     path_table_big: u32,
     directories: Vec<DirectoryExtent>,
@@ -31,30 +34,50 @@ impl<'a> Volume<'a> {
         if hierarchy.len() > DIRECTORIES_MAX {
             return Err(LayoutError::TooManyDirectories { count: hierarchy.len() });
         }
+        let measured = hierarchy.measure(leaves);
+        Ok(Self::at(namespace, 0, Arc::new(hierarchy), measured, cursor))
+    }
+
+    /// The same view once more, counted from sector `base`.
+    pub(crate) fn seen_from(&self, base: u32, cursor: &mut Cursor) -> Self {
+        Self::at(self.namespace, base, self.hierarchy.clone(), self.directories.clone(), cursor)
+    }
+
+    fn at(
+        namespace: Namespace,
+        base: u32,
+        hierarchy: Arc<Hierarchy<'a>>,
+        mut directories: Vec<DirectoryExtent>,
+        cursor: &mut Cursor,
+    ) -> Self {
         let table_sectors = sectors(hierarchy.path_table_len() as u64);
         let (path_table_little, path_table_big) = (cursor.take(table_sectors), cursor.take(table_sectors));
-        let mut directories = hierarchy.measure(leaves);
         for directory in &mut directories {
             directory.lba = cursor.take(u64::from(directory.sectors) + u64::from(directory.continuation_sectors));
         }
-        Ok(Self { namespace, hierarchy, path_table_little, path_table_big, directories })
+        Self { namespace, base, hierarchy, path_table_little, path_table_big, directories }
     }
 
-    pub(crate) fn descriptor(&self, texts: &Texts, volume_sectors: u32) -> Vec<u8> {
+    /// `end` is the first sector that no longer belongs to it.
+    pub(crate) fn descriptor(&self, texts: &Texts, end: u32, leaves: &HashMap<LeafId, Extent>) -> Vec<u8> {
         let anchors = Anchors {
-            volume_sectors,
+            volume_sectors: end - self.base,
             path_table_len: self.hierarchy.path_table_len() as u32,
-            path_table_little: self.path_table_little,
-            path_table_big: self.path_table_big,
-            root_record: self.hierarchy.root_record(&self.directories),
+            path_table_little: self.path_table_little - self.base,
+            path_table_big: self.path_table_big - self.base,
+            root_record: self.hierarchy.root_record(self.places(leaves)),
         };
         descriptor::volume(self.namespace, texts, &anchors)
     }
 
+    fn places<'p>(&'p self, leaves: &'p HashMap<LeafId, Extent>) -> Places<'p> {
+        Places { directories: &self.directories, leaves, base: self.base }
+    }
+
     /// Path tables and directories in the order of their sectors; `volume` is
     /// this one's number in the layout.
-    pub(crate) fn pieces(&self, volume: usize) -> Vec<Placed<'a>> {
-        let table = |order| self.hierarchy.path_table(order, &self.directories);
+    pub(crate) fn pieces(&self, volume: usize, leaves: &HashMap<LeafId, Extent>) -> Vec<Placed<'a>> {
+        let table = |order| self.hierarchy.path_table(order, self.places(leaves));
         let mut pieces = vec![
             Placed::bytes(self.path_table_little, table(ByteOrder::Little)),
             Placed::bytes(self.path_table_big, table(ByteOrder::Big)),
@@ -68,6 +91,6 @@ impl<'a> Volume<'a> {
     }
 
     pub(crate) fn render(&self, directory: usize, leaves: &HashMap<LeafId, Extent>) -> Vec<u8> {
-        self.hierarchy.render(directory, Places { directories: &self.directories, leaves })
+        self.hierarchy.render(directory, self.places(leaves))
     }
 }

@@ -1,0 +1,117 @@
+//! The GPT layout: partition tools have nothing to say against it, and the
+//! first partition is an image by itself.
+
+mod common;
+
+use common::{asset, awkward_tree, bytes, content, file, image, name, noise, path, written};
+use iso::read::{Iso, Names};
+use iso::{BiosImage, Boot, EfiImage, Image, StartCode, SystemArea};
+use tree::listing::{self, With};
+use tree::{Content, Tree};
+
+fn bootable_tree() -> Tree {
+    let mut tree = awkward_tree();
+    file(&mut tree, "isolinux.bin", 0o644, noise(1, 38_912));
+    tree
+}
+
+fn gpt(tree: &Tree) -> Image<'_> {
+    let boot = Boot {
+        bios: Some(BiosImage::isolinux(path("isolinux.bin"))),
+        efi: Some(EfiImage::Appended(Content::from(noise(2, 3 << 19)))),
+    };
+    let start = Some(StartCode::Isohdpfx(vec![0x90; 432]));
+    Image { joliet: true, boot: Some(boot), system_area: SystemArea::Gpt { start }, ..image(tree) }
+}
+
+#[test]
+fn sgdisk_and_sfdisk_find_no_problem() {
+    let tree = bootable_tree();
+    let mut uefi_only = gpt(&tree);
+    uefi_only.system_area = SystemArea::Gpt { start: None };
+    uefi_only.boot.as_mut().unwrap().bios = None;
+    let without_esp = Image { boot: None, system_area: SystemArea::Gpt { start: None }, ..image(&tree) };
+    let padded = Image { pad_sectors: 150, ..gpt(&tree) };
+    for image in [gpt(&tree), uefi_only, without_esp, padded] {
+        let iso = written(&image);
+        if let Some(text) = content("sgdisk", &["-v", name(iso.path())]) {
+            assert!(text.contains("No problems found"), "{text}");
+            assert!(!text.to_lowercase().contains("warning") && !text.contains("Caution"), "{text}");
+        }
+        if let Some(text) = content("sfdisk", &["-V", name(iso.path())]) {
+            assert!(text.contains("No errors detected"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn xorriso_reports_each_partition() {
+    let Some(mbr_code) = asset("/usr/lib/ISOLINUX/isohdpfx.bin") else { return };
+    let tree = bootable_tree();
+    let start = Some(StartCode::Isohdpfx(mbr_code));
+    let iso = written(&Image { system_area: SystemArea::Gpt { start }, ..gpt(&tree) });
+    let args = ["-indev", name(iso.path()), "-report_system_area", "plain", "-report_el_torito", "plain"];
+    let Some(text) = content("xorriso", &args) else { return };
+    let squeezed: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let starting =
+        |start: &str| squeezed.iter().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(starting("Partition offset : "), "16");
+    assert!(starting("MBR partition : 1 ").starts_with("0x00 0xee 1 "));
+    assert_eq!(starting("MBR partition : 2 "), "0x80 0x00 0 1");
+    assert!(starting("GPT start and size : 1 ").starts_with("64 "));
+    let esp: u64 = starting("GPT start and size : 2 ").split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(esp % 2048, 0, "at a multiple of 1 MiB");
+    assert!(starting("El Torito boot img : 2 ").ends_with(&(esp / 4).to_string()), "the same one for El Torito");
+    assert!(starting("System area summary: ").contains("GPT"), "{text}");
+    assert!(!text.contains("SORRY") && !text.contains("FAILURE"), "{text}");
+}
+
+#[test]
+fn the_first_partition_is_the_same_tree_by_itself() {
+    let tree = bootable_tree();
+    let disk = bytes(&gpt(&tree));
+    let first = 64 * 512;
+    let entry = &disk[1024..1152];
+    assert_eq!(entry[32..40], 64_u64.to_le_bytes());
+    let last = u64::from_le_bytes(entry[40..48].try_into().unwrap()) as usize;
+    let partition = Content::from(disk[first..(last + 1) * 512].to_vec());
+    let (whole, part) = (Iso::open(Content::from(disk)).unwrap(), Iso::open(partition.clone()).unwrap());
+    assert_eq!(part.volume_len(), partition.len());
+    for names in [Names::RockRidge, Names::Joliet, Names::Plain] {
+        let listed = |iso: &Iso| listing::print(&iso.tree_with(names).unwrap(), With::Digests).unwrap();
+        assert!(listed(&whole) == listed(&part), "{names:?}");
+    }
+}
+
+#[test]
+fn the_first_partition_is_sound_to_xorriso_and_isoinfo() {
+    let tree = bootable_tree();
+    let disk = bytes(&gpt(&tree));
+    let partition = tempfile::Builder::new().suffix(".iso").tempfile().unwrap();
+    std::fs::write(partition.path(), &disk[64 * 512..]).unwrap();
+    if let Some(text) = content("xorriso", &["-indev", name(partition.path()), "-find", "/home", "-exec", "lsdl", "--"])
+    {
+        assert!(text.contains("1000") && text.contains("'/home/owned'"), "{text}");
+    }
+    if let Some(text) = content("isoinfo", &["-J", "-f", "-i", name(partition.path())]) {
+        assert!(text.contains("/home/owned"), "{text}");
+    }
+}
+
+#[test]
+fn an_esp_within_the_first_partition_is_refused() {
+    let mut tree = bootable_tree();
+    file(&mut tree, "esp.img", 0o644, noise(3, 1000));
+    let boot = Some(Boot { bios: None, efi: Some(EfiImage::File(path("esp.img"))) });
+    let image = Image { boot, system_area: SystemArea::Gpt { start: None }, ..image(&tree) };
+    let error = iso::layout(&image).unwrap_err().to_string();
+    assert!(error.contains("append it instead"), "{error}");
+}
+
+#[test]
+fn grubs_start_code_has_another_length() {
+    let tree = bootable_tree();
+    let start = Some(StartCode::BootHybrid(vec![0; 432]));
+    let error = iso::layout(&Image { system_area: SystemArea::Gpt { start }, ..gpt(&tree) }).unwrap_err().to_string();
+    assert!(error.contains("432") && error.contains("512") && error.contains("boot_hybrid.img"), "{error}");
+}
