@@ -1,6 +1,95 @@
 //! Builds live Linux images: the library behind the `liveroot` command.
+//!
+//! profile → plan → sources → staged trees → encoded parts → medium tree → ISO
 
+pub mod bootloader;
+pub mod builtin;
+pub mod compress;
 pub mod deb;
+pub mod digest;
 pub mod elf;
+pub mod image;
+pub mod inspect;
 pub mod kernel;
+pub mod listed;
+pub mod newc;
+pub mod overlay;
+pub mod package;
+pub mod plan;
 pub mod profile;
+pub mod progress;
+pub mod publish;
+pub mod source;
+pub mod squashfs;
+pub mod stage;
+pub mod userland;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use init::contract::BootId;
+
+use plan::Plan;
+use progress::Progress;
+use publish::Draft;
+use source::{Cache, Sources};
+use stage::Staged;
+
+/// What a build made.
+#[derive(Debug, Clone)]
+pub struct Built {
+    pub boot_id: BootId,
+    pub len: u64,
+    pub initramfs_len: u64,
+}
+
+/// Builds the whole image and puts it under `target` once it is whole.
+pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> Result<Built> {
+    plan.advice.iter().for_each(|advice| progress.note(&format!("note: {advice}")));
+    let mut draft = Draft::create(target)?;
+    let scratch = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+
+    let sources = load(plan, cache, progress)?;
+    let staged = stage(plan, &sources, progress)?;
+    let parts = image::encode_payload(plan, &staged.payload, scratch, progress)?;
+    let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
+    let initramfs = image::encode_initramfs(plan, &staged, boot_id, scratch, progress)?;
+    let initramfs_len = initramfs.len();
+    let (medium, loader) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
+    let len = image::write_iso(plan, &medium, loader, boot_id, draft.file(), progress)?;
+
+    draft.publish()?;
+    Ok(Built { boot_id, len, initramfs_len })
+}
+
+/// Builds the initramfs alone. It belongs to no medium: it looks for one by
+/// its label, or by what the command line says.
+pub fn build_initramfs(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> Result<u64> {
+    let mut draft = Draft::create(target)?;
+    let scratch = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let sources = load(plan, cache, progress)?;
+    let initramfs = Staged::stage_initramfs(plan, &sources)?;
+    let staged = Staged { initramfs, payload: stage::StagedPayload::Packages(Vec::new()), notes: Vec::new() };
+    let boot_id = image::boot_id(plan, &sources, &staged, &[])?;
+    let content = image::encode_initramfs(plan, &staged, boot_id, scratch, progress)?;
+    std::io::copy(&mut content.open()?, draft.file())?;
+    draft.file().flush()?;
+    draft.publish()?;
+    Ok(content.len())
+}
+
+fn load(plan: &Plan, cache: &Cache, progress: &Progress) -> Result<Sources> {
+    let step = progress.step("sources", None);
+    let sources = Sources::load(plan, cache)?;
+    step.done(&format!("kernel {}", sources.kernel.release));
+    Ok(sources)
+}
+
+fn stage(plan: &Plan, sources: &Sources, progress: &Progress) -> Result<Staged> {
+    let step = progress.step("stage", None);
+    let staged = Staged::stage(plan, sources)?;
+    step.done(&format!("initramfs of {} entries", staged.initramfs.len()));
+    staged.notes.iter().for_each(|note| progress.note(&format!("note: {note}")));
+    Ok(staged)
+}

@@ -62,6 +62,10 @@ pub(crate) fn build() -> Result<PathBuf> {
         fs::remove_file(old)?;
     }
     fs::copy(source.join("toybox"), &program).context("make left no toybox")?;
+    // The builder must not run a program to know its commands: it may be for
+    // another machine. So the list goes with the program.
+    let applets = run::output(Command::new(&program).arg("--long"))?;
+    fs::write(home.join("toybox.applets"), applets)?;
     fs::write(&stamp, recipe)?;
     Ok(program)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use init::contract::Mode;
 
 pub use place::{Located, Place, Problem, Problems, nearest};
-use value::Section;
+pub(crate) use value::Section;
 
 /// See image.md's table of keys; each field is named after its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +132,28 @@ impl Profile {
             Some(profile) if problems.is_empty() => Ok(profile),
             _ => Err(sorted(problems).into()),
         }
+    }
+}
+
+/// `None` where something was reported instead.
+pub(crate) type Decoded<T> = Option<T>;
+
+/// Reads another TOML file of ours by the same rules as a profile.
+pub(crate) fn decode_file<T>(
+    file: &Path,
+    text: &str,
+    decode: impl FnOnce(&mut Section<'_>) -> Decoded<T>,
+) -> Result<T, Problems> {
+    let file: Arc<Path> = file.into();
+    let table = value::parse(&file, text).map_err(Problems)?;
+    let problems = RefCell::new(Vec::new());
+    let mut top = Section::new("", Place::of(&file, text, 0), table, &problems);
+    let decoded = decode(&mut top);
+    top.finish();
+    let problems = problems.into_inner();
+    match decoded {
+        Some(decoded) if problems.is_empty() => Ok(decoded),
+        _ => Err(sorted(problems)),
     }
 }
 

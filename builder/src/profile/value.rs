@@ -96,7 +96,7 @@ impl Value {
 
 /// One table being taken apart. Every question takes its key out; what is left
 /// when [`Section::finish`] is called was not known.
-pub(super) struct Section<'p> {
+pub(crate) struct Section<'p> {
     name: String,
     place: Place,
     table: Table,
@@ -109,22 +109,22 @@ impl<'p> Section<'p> {
         Self { name: name.into(), place, table, asked: Vec::new(), problems }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
-    pub(super) fn report(&self, problem: Problem) {
+    pub(crate) fn report(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 
-    pub(super) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
+    pub(crate) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
         self.take(key, "a string", |data| match data {
             Data::String(string) => Some(string),
             _ => None,
         })
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
+    pub(crate) fn boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
         self.take(key, "true or false", |data| match data {
             Data::Boolean(boolean) => Some(boolean),
             _ => None,
@@ -132,7 +132,7 @@ impl<'p> Section<'p> {
     }
 
     /// An integer in `range`.
-    pub(super) fn integer(&mut self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<Located<i64>> {
+    pub(crate) fn integer(&mut self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<Located<i64>> {
         let found = self.take(key, "an integer", |data| match data {
             Data::Integer(integer) => Some(integer),
             _ => None,
@@ -146,7 +146,7 @@ impl<'p> Section<'p> {
         None
     }
 
-    pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
+    pub(crate) fn strings(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
         let values = self.take(key, "a list of strings", |data| match data {
             Data::Array(values) => Some(values),
             _ => None,
@@ -163,7 +163,7 @@ impl<'p> Section<'p> {
     }
 
     /// A string that must be one of `words`.
-    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Located<T>> {
+    pub(crate) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Located<T>> {
         let found = self.string(key)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) {
             return Some(Located { value: *value, place: found.place });
@@ -178,7 +178,7 @@ impl<'p> Section<'p> {
         None
     }
 
-    pub(super) fn section(&mut self, key: &'static str) -> Option<Section<'p>> {
+    pub(crate) fn section(&mut self, key: &'static str) -> Option<Section<'p>> {
         let table = self.take(key, "a table", |data| match data {
             Data::Table(table) => Some(table),
             _ => None,
@@ -187,7 +187,7 @@ impl<'p> Section<'p> {
     }
 
     /// `[[key]]`: an array of tables.
-    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'p>> {
+    pub(crate) fn sections(&mut self, key: &'static str) -> Vec<Section<'p>> {
         let Some(values) = self.take(key, "a list of tables", |data| match data {
             Data::Array(values) => Some(values),
             _ => None,
@@ -206,7 +206,7 @@ impl<'p> Section<'p> {
     }
 
     /// Reports `key` as missing; for what has no default.
-    pub(super) fn require<T>(&self, key: &str, found: Option<T>, remedy: &str) -> Option<T> {
+    pub(crate) fn require<T>(&self, key: &str, found: Option<T>, remedy: &str) -> Option<T> {
         // A value of the wrong type was reported already, and is not missing.
         if found.is_none() && !self.problems.borrow().iter().any(|p| p.what.contains(&format!("`{}`", self.path(key))))
         {
@@ -220,7 +220,7 @@ impl<'p> Section<'p> {
         self.table
     }
 
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for (key, (place, _)) in &self.table {
             let problem = Problem::new(place, format!("unknown key `{}`", self.path(key)));
             self.report(match nearest(key, self.asked.iter().copied()) {

@@ -1,0 +1,121 @@
+//! Builds the `/init` that this `liveroot` carries, and lists the overlays and
+//! profiles that are built in.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const MUSL: &str = "x86_64-unknown-linux-musl";
+const GNU: &str = "x86_64-unknown-linux-gnu";
+
+fn main() {
+    let out = PathBuf::from(var("OUT_DIR"));
+    let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
+    for input in ["init", "Cargo.toml", "Cargo.lock", "overlays", "profiles"] {
+        println!("cargo::rerun-if-changed={}", workspace.join(input).display());
+    }
+    build_init(&workspace, &out);
+    copy_toybox(&out);
+
+    let mut list = String::from("pub(super) static FILES: &[BuiltinFile] = &[\n");
+    for dir in ["overlays", "profiles"] {
+        list_files(&workspace, &workspace.join(dir), &mut list);
+    }
+    list.push_str("];\n");
+    write(&out.join("builtin_files.rs"), list.as_bytes());
+}
+
+fn build_init(workspace: &Path, out: &Path) {
+    // A folder of its own: cargo holds the lock of the outer one while this runs.
+    let target_dir = out.ancestors().nth(4).expect("OUT_DIR is inside the target folder").join("init-build");
+    let target = if has_target(MUSL) {
+        MUSL
+    } else {
+        println!(
+            "cargo::warning=/init is linked statically against glibc, twice as large: `rustup target add {MUSL}` makes it small"
+        );
+        GNU
+    };
+    let mut cargo = Command::new(var("CARGO"));
+    cargo
+        .current_dir(workspace)
+        .args(["build", "--quiet", "--package", "liveroot-init", "--bin", "liveroot-init", "--profile", "init"])
+        .args(["--target", target, "--target-dir"])
+        .arg(&target_dir)
+        // What the outer build is wrapped in (clippy) or flagged with is not for PID 1.
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS");
+    if target == GNU {
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    } else if find_program("musl-gcc").is_none() {
+        // The decoders' C needs no libc headers beyond freestanding ones, so
+        // the host's compiler serves, without glibc's fortified functions.
+        cargo.env("CC_x86_64_unknown_linux_musl", "gcc");
+        cargo.env("CFLAGS_x86_64_unknown_linux_musl", "-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0");
+    }
+    let status = cargo.status().expect("cargo starts: it started this");
+    assert!(status.success(), "/init did not build for {target}; the compiler's messages are above");
+    let built = target_dir.join(target).join("init/liveroot-init");
+    let bytes = fs::read(&built).unwrap_or_else(|e| panic!("{}: {e}", built.display()));
+    write(&out.join("init"), &bytes);
+}
+
+fn has_target(target: &str) -> bool {
+    let asked = Command::new(var("RUSTC")).args(["--print", "target-libdir", "--target", target]).output();
+    asked.is_ok_and(|answer| Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir())
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// `cargo xtask toybox` builds one, with the list of its commands beside it, and
+/// names it here; without it this `liveroot` has none built in, and says so
+/// when a profile asks for it.
+fn copy_toybox(out: &Path) {
+    println!("cargo::rerun-if-env-changed=LIVEROOT_TOYBOX");
+    let toybox = env::var_os("LIVEROOT_TOYBOX").map(PathBuf::from);
+    for ending in ["", ".applets"] {
+        let bytes = toybox.as_ref().map_or_else(Vec::new, |toybox| {
+            let mut path = toybox.clone().into_os_string();
+            path.push(ending);
+            let path = PathBuf::from(path);
+            println!("cargo::rerun-if-changed={}", path.display());
+            fs::read(&path).unwrap_or_else(|e| panic!("LIVEROOT_TOYBOX: {}: {e}", path.display()))
+        });
+        write(&out.join(format!("toybox{ending}")), &bytes);
+    }
+}
+
+fn list_files(workspace: &Path, dir: &Path, list: &mut String) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a folder of the source is readable").path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            list_files(workspace, &path, list);
+            continue;
+        }
+        let relative = path.strip_prefix(workspace).expect("it was found there").to_str().expect("our names are UTF-8");
+        let executable = path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o100 != 0);
+        let _ = writeln!(
+            list,
+            "    BuiltinFile {{ path: {relative:?}, executable: {executable}, bytes: include_bytes!({:?}) }},",
+            path.to_str().expect("include_bytes! needs UTF-8")
+        );
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}
+
+fn var(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}

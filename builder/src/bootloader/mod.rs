@@ -1,0 +1,4 @@
+//! Boot loaders: each turns the plan's boot entries into its own files and
+//! tells the `iso` crate what the firmware shall start.
+
+pub mod isolinux;

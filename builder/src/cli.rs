@@ -1,0 +1,194 @@
+//! The command line: flags live here and nowhere else.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use builder::plan::{Plan, Request};
+use builder::profile::{Problems, Profile};
+use builder::progress::{self, Progress};
+use builder::source::{self, Cache};
+use builder::{builtin, inspect, listed};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "liveroot",
+    version,
+    about = "Builds live Linux images: initramfs, root and bootable ISO, from one profile, without root"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Say nothing but errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build the image
+    Build {
+        #[command(flatten)]
+        asked: Asked,
+        /// The image [default: NAME.iso]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print the resolved plan, before any work
+    Plan {
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Build the initramfs alone, from a profile, a folder or a gen_init_cpio list
+    Initramfs {
+        #[command(flatten)]
+        asked: Asked,
+        /// The archive [default: NAME.img]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The codec for a folder or a list; a profile says its own
+        #[arg(long, value_name = "CODEC", default_value = "zstd:19")]
+        compress: String,
+    },
+    /// Fetch what a profile needs from the distribution, with its own tools
+    Fetch {
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Show what an ISO, a squashfs or an initramfs is and holds
+    Inspect {
+        #[arg(value_name = "IMAGE")]
+        image: PathBuf,
+        /// List every entry
+        #[arg(long, short)]
+        list: bool,
+    },
+    /// Print a profile that is built in, to start from
+    Profile {
+        /// Without a name, the names
+        name: Option<String>,
+    },
+}
+
+/// What every verb that reads a profile takes.
+#[derive(Debug, Args)]
+struct Asked {
+    /// A file, or the name of a profile that is built in
+    #[arg(value_name = "PROFILE")]
+    profile: PathBuf,
+    /// Fetch what is missing, with the system's own apt-get and mmdebstrap
+    #[arg(long)]
+    fetch: bool,
+    /// Add to the end of every boot entry's command line
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    append: String,
+    /// Where fetched files are kept [default: $LIVEROOT_CACHE, or liveroot in the user's cache folder]
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<()> {
+        let progress = Progress::for_stderr(self.quiet);
+        match self.verb {
+            Verb::Build { asked, output } => {
+                let plan = asked.plan()?;
+                let cache = asked.cache(&plan, &progress)?;
+                let output = output.unwrap_or_else(|| format!("{}.iso", plan.name).into());
+                let built = builder::build(&plan, &cache, &output, &progress)?;
+                let (len, boot_id) = (progress::bytes(built.len), built.boot_id);
+                progress.note(&format!("{}: {len}, boot-id {boot_id}", output.display()));
+            }
+            Verb::Plan { asked } => print!("{}", asked.plan()?),
+            Verb::Initramfs { asked, output, compress } => {
+                let (len, output) = asked.initramfs(output, &compress, &progress)?;
+                progress.note(&format!("{}: {}", output.display(), progress::bytes(len)));
+            }
+            Verb::Fetch { asked } => {
+                let asked = Asked { fetch: true, ..asked };
+                asked.cache(&asked.plan()?, &progress)?;
+            }
+            Verb::Inspect { image, list } => print!("{}", inspect::inspect(&image, list)?),
+            Verb::Profile { name: None } => builtin::profile_names().iter().for_each(|name| println!("{name}")),
+            Verb::Profile { name: Some(name) } => {
+                let known = builtin::profile_names().join(", ");
+                print!(
+                    "{}",
+                    builtin::profile(&name).with_context(|| format!("no profile {name}; built in are: {known}"))?
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn plan(&self) -> Result<Plan> {
+        let profile = self.load_profile()?;
+        Ok(Plan::resolve(&profile, &self.request()?)?)
+    }
+
+    /// A file wins over what is built in; only a bare word can name the latter.
+    fn load_profile(&self) -> Result<Profile> {
+        let name = self.profile.to_str().filter(|name| !name.contains(['/', '.']));
+        match name.and_then(builtin::profile) {
+            Some(text) if !self.profile.exists() => {
+                let file = Path::new("built-in").join(format!("{}.toml", self.profile.display()));
+                Ok(Profile::parse(&file, text, |path| {
+                    std::fs::read_to_string(path)
+                        .map_err(|source| builder::profile::LoadError::Read { path: path.into(), source })
+                })?)
+            }
+            _ => Ok(Profile::load(&self.profile)?),
+        }
+    }
+
+    fn request(&self) -> Result<Request> {
+        let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(text) => {
+                let seconds = text.trim().parse().ok().filter(|seconds| (0..=i64::from(u32::MAX)).contains(seconds));
+                Some(seconds.with_context(|| format!("SOURCE_DATE_EPOCH={text}: not seconds from 1970 to 2106"))?)
+            }
+            Err(_) => None,
+        };
+        Ok(Request { append: self.append.clone(), epoch })
+    }
+
+    /// The cache, filled first if that was asked for.
+    fn cache(&self, plan: &Plan, progress: &Progress) -> Result<Cache> {
+        let cache = self.cache.as_ref().map_or_else(Cache::from_env, Cache::new);
+        if self.fetch {
+            source::fetch::fetch(&source::missing(plan, &cache), &cache, progress)?;
+        }
+        Ok(cache)
+    }
+
+    fn initramfs(&self, output: Option<PathBuf>, compress: &str, progress: &Progress) -> Result<(u64, PathBuf)> {
+        let from_profile = self.profile.extension().is_some_and(|ending| ending == "toml") || !self.profile.exists();
+        if from_profile {
+            let plan = self.plan()?;
+            let output = output.unwrap_or_else(|| format!("{}.img", plan.name).into());
+            let cache = self.cache(&plan, progress)?;
+            return Ok((builder::build_initramfs(&plan, &cache, &output, progress)?, output));
+        }
+        let output = output.unwrap_or_else(|| self.profile.with_extension("img"));
+        let codec = compress.parse()?;
+        Ok((listed::build(&self.profile, codec, &output)?, output))
+    }
+}
+
+/// 2 for a profile that is wrong, 1 for everything else; clap's own errors
+/// leave with 2 as well.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    use builder::profile::LoadError;
+    use builder::source::SourceError;
+    use builder::stage::StageError;
+    let wrong = error.chain().any(|cause| {
+        cause.is::<Problems>()
+            || cause.downcast_ref::<LoadError>().is_some()
+            || matches!(cause.downcast_ref::<SourceError>(), Some(SourceError::Bad { .. }))
+            || cause.is::<StageError>()
+    });
+    if wrong { 2 } else { 1 }
+}

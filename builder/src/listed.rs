@@ -1,0 +1,33 @@
+//! An initramfs from a folder or a gen_init_cpio list: what a script would
+//! call `cpio` or the kernel's `usr/gen_init_cpio` for.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tree::{Provenance, Tree};
+
+use crate::compress::{Codec, Decoder};
+use crate::newc;
+use crate::publish::Draft;
+
+/// Packs `source` into `target`; the length is the archive's.
+pub fn build(source: &Path, codec: Codec, target: &Path) -> Result<u64> {
+    let tree = load(source).with_context(|| source.display().to_string())?;
+    let mut draft = Draft::create(target)?;
+    let mut encoder = codec.encoder(Decoder::Kernel, BufWriter::new(draft.file()))?;
+    newc::write(&tree, &mut encoder)?;
+    encoder.finish()?.flush()?;
+    let len = draft.file().metadata()?.len();
+    draft.publish()?;
+    Ok(len)
+}
+
+/// A folder keeps its owners: who may not read them cannot pack them either.
+fn load(source: &Path) -> Result<Tree> {
+    let from = Provenance::new(source.display().to_string());
+    if source.is_dir() {
+        return Ok(tree::host::load(source, tree::host::Owners::AsIs, &from)?);
+    }
+    Ok(tree::spec::load(source, &from)?)
+}

@@ -1,0 +1,253 @@
+//! The initramfs archive: cpio's "new ASCII" format, as
+//! Documentation/driver-api/early-userspace/buffer-format.rst describes it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use tree::{Item, Kind, LeafId, Node, Tree, TreePath};
+
+/// Bits of `st_mode` for each type, inode(7).
+const S_IFIFO: u32 = 0o010_000;
+const S_IFCHR: u32 = 0o020_000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFBLK: u32 = 0o060_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
+const S_IFSOCK: u32 = 0o140_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum NewcError {
+    #[error("{path}: {what} is {value}, and a cpio archive holds at most 4294967295 there")]
+    TooLarge { path: TreePath, what: &'static str, value: u64 },
+    #[error("{path} has extended attributes, which a cpio archive cannot hold")]
+    Xattrs { path: TreePath },
+    #[error("{path}")]
+    Content { path: TreePath, source: io::Error },
+    #[error("the archive cannot be written")]
+    Write(#[from] io::Error),
+}
+
+/// Writes the tree; `/init` comes first, since the kernel starts it even from
+/// an archive that is cut off behind it, and it can then say so.
+///
+/// Inodes are numbered in the order written. The data of a hard-linked file
+/// stands at its last link, where every reader expects it.
+pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
+    let init = TreePath::new("init").expect("a plain name");
+    let first = tree.get(&init);
+    let rest = tree.walk().filter(|item| !item.path.is_root() && *item.path != init);
+    let items: Vec<Item<'_>> = first.into_iter().chain(rest).collect();
+
+    let mut archive = Archive { out, written: 0 };
+    let mut inodes = BTreeMap::<LeafId, Shared>::new();
+    let mut next_inode = 1;
+    for item in items {
+        let (inode, links, with_data) = match item.node {
+            Node::Dir => (next_inode, 2, false),
+            Node::Leaf { id, links, .. } => {
+                let shared = inodes.entry(id).or_insert(Shared { inode: next_inode, left: links });
+                shared.left -= 1;
+                (shared.inode, links, shared.left == 0)
+            }
+        };
+        if inode == next_inode {
+            next_inode += 1;
+        }
+        archive.entry(&item, inode, links, with_data)?;
+    }
+    archive.trailer()
+}
+
+struct Shared {
+    inode: u32,
+    left: u32,
+}
+
+struct Archive<'w> {
+    out: &'w mut dyn Write,
+    written: u64,
+}
+
+impl Archive<'_> {
+    fn entry(&mut self, item: &Item<'_>, inode: u32, links: u32, with_data: bool) -> Result<(), NewcError> {
+        if !item.meta.xattrs.is_empty() {
+            return Err(NewcError::Xattrs { path: item.path.clone() });
+        }
+        let fits = |what, value: u64| {
+            u32::try_from(value).map_err(|_| NewcError::TooLarge { path: item.path.clone(), what, value })
+        };
+        let mut header = Header { inode, links, name: item.path.as_bytes(), ..Header::default() };
+        let mut data = Data::None;
+        let file_type = match item.node {
+            Node::Dir => S_IFDIR,
+            Node::Leaf { kind, .. } => match kind {
+                Kind::File(content) => {
+                    if with_data {
+                        header.size = fits("its size", content.len())?;
+                        data = Data::Content(content);
+                    }
+                    S_IFREG
+                }
+                Kind::Symlink(target) => {
+                    header.size = fits("its target's length", target.len() as u64)?;
+                    data = Data::Bytes(target);
+                    S_IFLNK
+                }
+                Kind::CharDevice { major, minor } => {
+                    header.device = (*major, *minor);
+                    S_IFCHR
+                }
+                Kind::BlockDevice { major, minor } => {
+                    header.device = (*major, *minor);
+                    S_IFBLK
+                }
+                Kind::Fifo => S_IFIFO,
+                Kind::Socket => S_IFSOCK,
+            },
+        };
+        header.mode = file_type | item.meta.mode;
+        header.owner = (item.meta.uid, item.meta.gid);
+        header.mtime = fits("its mtime", item.meta.mtime.max(0) as u64)?;
+        self.header(&header)?;
+        match data {
+            Data::None => {}
+            Data::Bytes(bytes) => self.bytes(bytes)?,
+            Data::Content(content) => {
+                let mut copy = || io::copy(&mut content.open()?, &mut *self.out);
+                self.written += copy().map_err(|source| NewcError::Content { path: item.path.clone(), source })?;
+            }
+        }
+        self.pad(4)
+    }
+
+    fn header(&mut self, header: &Header<'_>) -> Result<(), NewcError> {
+        let Header { inode, mode, owner, links, mtime, size, device, name } = header;
+        let fields = [
+            *inode,
+            *mode,
+            owner.0,
+            owner.1,
+            *links,
+            *mtime,
+            *size,
+            0, // the device it stood on: 0:0, for an archive that depends on nothing
+            0,
+            device.0,
+            device.1,
+            name.len() as u32 + 1,
+            0, // the checksum, which only magic 070702 has
+        ];
+        let mut text = String::from("070701");
+        for field in fields {
+            use std::fmt::Write as _;
+            let _ = write!(text, "{field:08X}");
+        }
+        self.bytes(text.as_bytes())?;
+        self.bytes(name)?;
+        self.bytes(&[0])?;
+        self.pad(4)
+    }
+
+    fn trailer(&mut self) -> Result<(), NewcError> {
+        self.header(&Header { links: 1, name: b"TRAILER!!!", ..Header::default() })?;
+        // A whole number of cpio's blocks, as GNU cpio writes it.
+        self.pad(512)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), NewcError> {
+        self.out.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn pad(&mut self, to: u64) -> Result<(), NewcError> {
+        let missing = self.written.next_multiple_of(to) - self.written;
+        self.bytes(&[0; 512][..missing as usize])
+    }
+}
+
+enum Data<'a> {
+    None,
+    Bytes(&'a [u8]),
+    Content(&'a tree::Content),
+}
+
+#[derive(Default)]
+struct Header<'a> {
+    inode: u32,
+    mode: u32,
+    owner: (u32, u32),
+    links: u32,
+    mtime: u32,
+    size: u32,
+    device: (u32, u32),
+    name: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tree::{Content, Leaf, Meta, Provenance};
+
+    fn path(written: &str) -> TreePath {
+        TreePath::new(written).unwrap()
+    }
+
+    fn archive(tree: &Tree) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(tree, &mut out).unwrap();
+        out
+    }
+
+    /// Name, inode, links and size of each entry, by the header's own offsets.
+    fn entries(bytes: &[u8]) -> Vec<(String, u32, u32, u32)> {
+        let (mut at, mut found) = (0, Vec::new());
+        loop {
+            let field = |n: usize| {
+                let hex = std::str::from_utf8(&bytes[at + 6 + 8 * n..at + 14 + 8 * n]).unwrap();
+                u32::from_str_radix(hex, 16).unwrap()
+            };
+            let (size, name_len) = (field(6), field(11) as usize);
+            let name = String::from_utf8(bytes[at + 110..at + 109 + name_len].to_vec()).unwrap();
+            if name == "TRAILER!!!" {
+                return found;
+            }
+            found.push((name, field(0), field(4), size));
+            at = (at + 110 + name_len).next_multiple_of(4);
+            at = (at + size as usize).next_multiple_of(4);
+        }
+    }
+
+    #[test]
+    fn init_comes_first_and_directories_before_their_files() {
+        let from = Provenance::new("test");
+        let mut tree = Tree::new();
+        for name in ["bin/sh", "init", "etc/x"] {
+            tree.insert_file(path(name), 0o755, Content::from(name.to_owned()), from.clone()).unwrap();
+        }
+        let names: Vec<_> = entries(&archive(&tree)).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["init", "bin", "bin/sh", "etc", "etc/x"]);
+    }
+
+    #[test]
+    fn the_data_of_a_hard_link_stands_at_its_last_name() {
+        let from = Provenance::new("test");
+        let mut tree = Tree::new();
+        tree.insert_file(path("a"), 0o644, Content::from(b"12345".to_vec()), from.clone()).unwrap();
+        tree.insert_link(path("c"), &path("a"), from.clone()).unwrap();
+        tree.insert_file(path("b"), 0o644, Content::from(b"1".to_vec()), from).unwrap();
+        let wanted = [("a".into(), 1, 2, 0), ("b".into(), 2, 1, 1), ("c".into(), 1, 2, 5)];
+        assert_eq!(entries(&archive(&tree)), wanted);
+    }
+
+    #[test]
+    fn what_the_format_cannot_hold_is_an_error_naming_the_path() {
+        let mut tree = Tree::new();
+        let mut meta = Meta::new(0o644);
+        meta.mtime = 1 << 33;
+        let leaf = Leaf { meta, kind: Kind::Fifo };
+        tree.insert_leaf(path("etc/late"), leaf, Provenance::new("test")).unwrap();
+        let error = write(&tree, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("/etc"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! The plan as text: what `liveroot plan` shows and tests pin.
+
+use std::fmt::{self, Formatter};
+use std::path::Path;
+
+use super::{KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramSource, RootSource, Userland};
+use crate::profile::{BiosLoader, Located};
+
+pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
+    writeln!(f, "name       {}", plan.name)?;
+    writeln!(f, "label      {}", plan.label.as_str())?;
+    writeln!(f, "mode       {}", plan.mode)?;
+    writeln!(f, "epoch      {}{}", plan.epoch, if plan.clamp { ", and nothing later" } else { "" })?;
+    writeln!(f, "\nkernel")?;
+    line(f, "from", &kernel(&plan.kernel.value), Some(&plan.kernel))?;
+    for module in &plan.modules {
+        line(f, "modules", &module.value, Some(module))?;
+    }
+    writeln!(f, "\ninitramfs")?;
+    line::<()>(f, "compress", &plan.initramfs.compress.to_string(), None)?;
+    parts(f, &plan.initramfs.parts)?;
+    payload(f, &plan.payload)?;
+    writeln!(f, "\nboot")?;
+    let bios = match plan.boot.bios {
+        BiosLoader::Isolinux => "isolinux",
+        BiosLoader::None => "none",
+    };
+    line::<()>(f, "bios", bios, None)?;
+    line::<()>(f, "timeout", &format!("{} s", plan.boot.timeout), None)?;
+    for entry in &plan.boot.entries {
+        line::<()>(f, "entry", &format!("{:?} {:?}", entry.title, entry.cmdline), None)?;
+    }
+    for advice in &plan.advice {
+        writeln!(f, "\nadvice     {advice}")?;
+    }
+    Ok(())
+}
+
+fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
+    match payload {
+        Payload::Root(root) => {
+            writeln!(f, "\nroot")?;
+            line(f, "from", &root_source(&root.from.value), Some(&root.from))?;
+            for exclude in &root.exclude {
+                line(f, "exclude", &exclude.value, Some(exclude))?;
+            }
+            line::<()>(f, "compress", &root.compress.to_string(), None)?;
+            overlays(f, &root.overlays)
+        }
+        Payload::Packages(packages) => packages.iter().try_for_each(|package| {
+            let need = if package.required { "required" } else { "optional" };
+            let rights = if package.privileged { ", privileged" } else { "" };
+            writeln!(f, "\npackage {} ({need}{rights})", package.name)?;
+            match &package.source {
+                PackageSource::Archive(path) => line::<()>(f, "from", &shown(path), None),
+                PackageSource::Parts(made_of) => parts(f, made_of),
+            }
+        }),
+    }
+}
+
+fn parts(f: &mut Formatter<'_>, parts: &Parts) -> fmt::Result {
+    if let Some(userland) = &parts.userland {
+        let text = match &userland.value {
+            Userland::BuiltinToybox => "toybox, built in".into(),
+            Userland::Toybox(path) => format!("toybox, {}", shown(path)),
+        };
+        line(f, "userland", &text, Some(userland))?;
+    }
+    for program in &parts.programs {
+        let text = match &program.value {
+            ProgramSource::Root(path) => format!("{path} of the root"),
+            ProgramSource::Host(path) => format!("{path} of this system"),
+        };
+        line(f, "program", &text, Some(program))?;
+    }
+    overlays(f, &parts.overlays)
+}
+
+fn overlays(f: &mut Formatter<'_>, overlays: &[Located<OverlaySource>]) -> fmt::Result {
+    overlays.iter().try_for_each(|overlay| {
+        let text = match &overlay.value {
+            OverlaySource::Builtin(name) => format!("{name}, built in"),
+            OverlaySource::Dir(path) => shown(path),
+        };
+        line(f, "overlay", &text, Some(overlay))
+    })
+}
+
+fn kernel(source: &KernelSource) -> String {
+    match source {
+        KernelSource::Dir(path) => format!("folder {}", shown(path)),
+        KernelSource::Host => "this system".into(),
+        KernelSource::Root => "the root".into(),
+        KernelSource::DebFile(path) => format!("Debian package {}", shown(path)),
+        KernelSource::Deb(name) => format!("Debian package {name}, from the cache"),
+    }
+}
+
+fn root_source(source: &RootSource) -> String {
+    match source {
+        RootSource::Dir(path) => format!("folder {}", shown(path)),
+        RootSource::Tar(path) => format!("archive {}", shown(path)),
+        RootSource::Mmdebstrap { suite, include } => format!("mmdebstrap {suite}, with {}", include.join(" ")),
+    }
+}
+
+/// One line, with the profile's line behind it where there is one.
+fn line<T>(f: &mut Formatter<'_>, key: &str, text: &str, place: Option<&Located<T>>) -> fmt::Result {
+    match place {
+        Some(located) => writeln!(f, "  {key:8} {text}  # {}", located.place.short()),
+        None => writeln!(f, "  {key:8} {text}"),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

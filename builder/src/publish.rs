@@ -1,0 +1,154 @@
+//! Putting an artifact under its final name: written beside it, synced, and
+//! renamed, so that the name always shows the old image or the whole new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("{}: its folder does not exist", .0.display())]
+    NoFolder(PathBuf),
+    #[error("{}: cannot be written", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// A file that will be [published](Draft::publish), or vanish.
+///
+/// Its lock is held while it is being written. The system drops the lock of a
+/// process that was killed, which is how the next run knows what it may delete.
+#[derive(Debug)]
+pub struct Draft {
+    file: Flock<File>,
+    draft: PathBuf,
+    target: PathBuf,
+    published: bool,
+}
+
+impl Draft {
+    /// Starts a draft beside `target`, and removes what killed runs left there.
+    pub fn create(target: &Path) -> Result<Self, PublishError> {
+        let failed = |source| PublishError::Write { path: target.into(), source };
+        let dir = match target.parent() {
+            Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+            Some(dir) => dir,
+            None => return Err(failed(io::Error::from(io::ErrorKind::IsADirectory))),
+        };
+        if !dir.is_dir() {
+            return Err(PublishError::NoFolder(target.into()));
+        }
+        if target.is_dir() {
+            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".{name}.draft-");
+        remove_stale(dir, &prefix).map_err(failed)?;
+        let draft = dir.join(format!("{prefix}{}", std::process::id()));
+        let file = create_locked(&draft).map_err(failed)?;
+        Ok(Self { file, draft, target: target.into(), published: false })
+    }
+
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    pub fn publish(mut self) -> Result<(), PublishError> {
+        let target = self.target.clone();
+        let failed = |source| PublishError::Write { path: target.clone(), source };
+        self.file.flush().and_then(|()| self.file.sync_all()).map_err(failed)?;
+        fs::rename(&self.draft, &self.target).map_err(failed)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nobody asked for this name; the next run tries again.
+            let _ = fs::remove_file(&self.draft);
+        }
+    }
+}
+
+/// A new file that is ours: between its making and its locking, another run
+/// may have taken it for one that was left behind, and removed it.
+fn create_locked(path: &Path) -> io::Result<Flock<File>> {
+    loop {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
+        match fs::metadata(path) {
+            Ok(meta) if meta.ino() == file.metadata()?.ino() => return Ok(file),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Removes drafts whose writer is gone. One that is locked belongs to a run
+/// beside us, and whoever renames last wins with a whole image.
+fn remove_stale(dir: &Path, prefix: &str) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        // Somebody else may be removing it too: gone is what we want.
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_name_shows_the_old_image_or_the_whole_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.iso");
+        fs::write(&target, "old").unwrap();
+
+        let mut draft = Draft::create(&target).unwrap();
+        draft.file().write_all(b"half").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        drop(draft);
+        assert_eq!((fs::read(&target).unwrap(), names(dir.path())), (b"old".to_vec(), vec!["out.iso".to_owned()]));
+
+        let mut draft = Draft::create(&target).unwrap();
+        draft.file().write_all(b"new").unwrap();
+        draft.publish().unwrap();
+        assert_eq!((fs::read(&target).unwrap(), names(dir.path())), (b"new".to_vec(), vec!["out.iso".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_what_a_living_one_writes_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.iso");
+        fs::write(dir.path().join(".out.iso.draft-1"), "left behind").unwrap();
+        let living = File::create(dir.path().join(".out.iso.draft-2")).unwrap();
+        let _lock = Flock::lock(living, FlockArg::LockExclusiveNonblock).unwrap();
+        Draft::create(&target).unwrap().publish().unwrap();
+        assert_eq!(names(dir.path()), [".out.iso.draft-2", "out.iso"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_named() {
+        let error = Draft::create(Path::new("/nowhere/at/all.iso")).unwrap_err();
+        assert!(matches!(error, PublishError::NoFolder(_)), "{error}");
+    }
+}

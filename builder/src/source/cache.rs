@@ -1,0 +1,64 @@
+//! The folder of what was fetched, one file for each thing that can be wanted.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// A folder that only [`super::fetch`] writes to.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+/// Something a plan needs from the distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A Debian package, by name.
+    Package { package: String },
+    /// A Debian package with a kernel in it, or one that depends on such.
+    Kernel { package: String },
+    /// A Debian root.
+    Root { suite: String, include: Vec<String> },
+}
+
+impl Cache {
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// `$LIVEROOT_CACHE`, else where the desktop's rules put caches.
+    pub fn from_env() -> Self {
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = || var("HOME").unwrap_or_else(|| "/".into()).join(".cache");
+        let dir = var("LIVEROOT_CACHE").unwrap_or_else(|| var("XDG_CACHE_HOME").unwrap_or_else(home).join("liveroot"));
+        Self::new(dir)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where it stands once it was fetched.
+    pub fn path(&self, wanted: &Wanted) -> PathBuf {
+        match wanted {
+            Wanted::Package { package } => self.dir.join("packages").join(format!("{package}.deb")),
+            Wanted::Kernel { package } => self.dir.join("kernels").join(format!("{package}.deb")),
+            Wanted::Root { suite, include } => {
+                let digest = Sha256::digest(include.join("\0"));
+                let digest: String = digest[..6].iter().map(|b| format!("{b:02x}")).collect();
+                self.dir.join("roots").join(format!("{suite}-{digest}.tar"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package { package } => write!(f, "Debian package {package}"),
+            Self::Kernel { package } => write!(f, "Debian kernel package {package}"),
+            Self::Root { suite, include } => write!(f, "Debian root {suite} with {}", include.join(" ")),
+        }
+    }
+}

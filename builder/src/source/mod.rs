@@ -1,0 +1,251 @@
+//! Where a plan's inputs come from: folders, archives, this system, and the
+//! cache of what was fetched from the distribution.
+//!
+//! Loading never runs a program. [`fetch`] alone does, and only when asked.
+
+mod cache;
+pub mod fetch;
+
+use std::path::{Path, PathBuf};
+
+use tree::{Content, Provenance, Tree, TreePath};
+
+use crate::deb;
+use crate::kernel::Kernel;
+use crate::plan::{KernelSource, Payload, Plan, RootSource};
+use crate::profile::{BiosLoader, Place, Problem};
+
+pub use cache::{Cache, Wanted};
+
+/// Everything a build reads, loaded: trees whose content is still on disk.
+#[derive(Debug)]
+pub struct Sources {
+    pub kernel: Kernel,
+    /// In overlay mode.
+    pub root: Option<Tree>,
+    pub loader: LoaderFiles,
+}
+
+/// The boot loaders' files, by their base names.
+#[derive(Debug, Default)]
+pub struct LoaderFiles {
+    files: Vec<(&'static str, Content, Provenance)>,
+}
+
+impl LoaderFiles {
+    pub fn get(&self, name: &str) -> Option<(&Content, &Provenance)> {
+        self.files.iter().find(|(known, ..)| *known == name).map(|(_, content, from)| (content, from))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("{0}")]
+    NotFetched(Missing),
+    #[error("{place}: {what}")]
+    Bad {
+        place: Place,
+        what: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{}: the boot loader's file {file} is not in it", source_name.display())]
+    NoLoaderFile { file: &'static str, source_name: PathBuf },
+}
+
+/// What the cache lacks.
+#[derive(Debug)]
+pub struct Missing(pub Vec<Wanted>);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "not fetched yet:")?;
+        for wanted in &self.0 {
+            writeln!(f, "  {wanted}")?;
+        }
+        write!(f, "  hint: the same command with --fetch gets them with the system's own apt-get and mmdebstrap")
+    }
+}
+
+/// isolinux and what its menu needs, as Debian packs them.
+const ISOLINUX_FILES: [(&str, &str); 6] = [
+    ("isolinux.bin", "isolinux"),
+    ("isohdpfx.bin", "isolinux"),
+    ("ldlinux.c32", "syslinux-common"),
+    ("libcom32.c32", "syslinux-common"),
+    ("libutil.c32", "syslinux-common"),
+    ("menu.c32", "syslinux-common"),
+];
+
+/// Where distributions keep those files.
+const ISOLINUX_DIRS: [&str; 6] = [
+    "/usr/lib/ISOLINUX",
+    "/usr/lib/syslinux/modules/bios",
+    "/usr/lib/syslinux/bios",
+    "/usr/share/syslinux",
+    "/usr/lib/syslinux",
+    "/usr/share/syslinux/modules/bios",
+];
+
+/// What has to be fetched before `plan` can be built.
+pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    if let KernelSource::Deb(name) = &plan.kernel.value {
+        wanted.push(Wanted::Kernel { package: name.clone() });
+    }
+    if let Payload::Root(root) = &plan.payload
+        && let RootSource::Mmdebstrap { suite, include } = &root.from.value
+    {
+        wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone() });
+    }
+    if plan.boot.bios == BiosLoader::Isolinux {
+        for (file, package) in ISOLINUX_FILES {
+            let package = Wanted::Package { package: package.into() };
+            if host_loader_file(file).is_none() && !wanted.contains(&package) {
+                wanted.push(package);
+            }
+        }
+    }
+    wanted.retain(|wanted| !cache.path(wanted).is_file());
+    wanted
+}
+
+impl Sources {
+    pub fn load(plan: &Plan, cache: &Cache) -> Result<Self, SourceError> {
+        let missing = missing(plan, cache);
+        if !missing.is_empty() {
+            return Err(SourceError::NotFetched(Missing(missing)));
+        }
+        let root = match &plan.payload {
+            Payload::Root(root) => Some(load_root(&root.from.value, cache, &root.from.place)?),
+            Payload::Packages(_) => None,
+        };
+        let kernel = load_kernel(plan, cache, root.as_ref())?;
+        let loader = match plan.boot.bios {
+            BiosLoader::Isolinux => load_isolinux(cache, &plan.kernel.place)?,
+            BiosLoader::None => LoaderFiles::default(),
+        };
+        Ok(Self { kernel, root, loader })
+    }
+}
+
+fn load_root(source: &RootSource, cache: &Cache, place: &Place) -> Result<Tree, SourceError> {
+    let cause = |what: String| Provenance::new(what).because(format!("profile {}: root.from", place.short()));
+    match source {
+        RootSource::Dir(dir) => tree::host::load(dir, tree::host::Owners::AsIs, &cause("the root's folder".into()))
+            .map_err(|e| bad(place, "the root cannot be read", e)),
+        RootSource::Tar(file) => tree::tar::load(file, &cause(format!("the root's archive {}", file_name(file))))
+            .map_err(|e| bad(place, "the root cannot be read", e)),
+        RootSource::Mmdebstrap { suite, include } => {
+            let file = cache.path(&Wanted::Root { suite: suite.clone(), include: include.clone() });
+            tree::tar::load(&file, &cause(format!("mmdebstrap {suite}")))
+                .map_err(|e| bad(place, "the root cannot be read", e))
+        }
+    }
+}
+
+fn load_kernel(plan: &Plan, cache: &Cache, root: Option<&Tree>) -> Result<Kernel, SourceError> {
+    let place = &plan.kernel.place;
+    let because = format!("profile {}: kernel.from", place.short());
+    let deb = |path: &Path, name: String| {
+        let from = Provenance::new(name).because(because.clone());
+        let tree = deb::load(path, &from).map_err(|e| bad(place, "the kernel's package cannot be read", e))?;
+        Kernel::from_tree(&tree, &from).map_err(|e| bad(place, "no kernel", e))
+    };
+    match &plan.kernel.value {
+        KernelSource::Deb(name) => {
+            deb(&cache.path(&Wanted::Kernel { package: name.clone() }), format!("package {name}"))
+        }
+        KernelSource::DebFile(path) => deb(path, format!("package {}", file_name(path))),
+        KernelSource::Dir(dir) => {
+            let from = Provenance::new("the kernel's folder").because(because.clone());
+            let tree = tree::host::load(dir, tree::host::Owners::Root, &from)
+                .map_err(|e| bad(place, "the kernel cannot be read", e))?;
+            Kernel::from_tree(&tree, &from).map_err(|e| bad(place, "no kernel", e))
+        }
+        KernelSource::Host => {
+            let from = Provenance::new("this system's kernel").because(because.clone());
+            let tree = host_kernel(&from).map_err(|e| bad(place, "this system's kernel cannot be read", e))?;
+            Kernel::from_tree(&tree, &from).map_err(|e| bad(place, "no kernel on this system", e))
+        }
+        KernelSource::Root => {
+            let from = Provenance::new("the root's kernel").because(because.clone());
+            let root = root.expect("the plan allows `root` in overlay mode only");
+            Kernel::from_tree(root, &from).map_err(|e| bad(place, "no kernel in the root", e))
+        }
+    }
+}
+
+type HostError = Box<dyn std::error::Error + Send + Sync>;
+
+/// `/boot` and `/lib/modules` of the release that runs, and of no other.
+fn host_kernel(from: &Provenance) -> Result<Tree, HostError> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let release = release.trim();
+    let mut tree = Tree::new();
+    for file in [format!("boot/vmlinuz-{release}"), format!("boot/config-{release}")] {
+        let path = Path::new("/").join(&file);
+        if let Ok(meta) = path.metadata() {
+            tree.insert_file(TreePath::new(&file)?, 0o644, Content::host(path, meta.len()), from.clone())?;
+        }
+    }
+    let modules = format!("lib/modules/{release}");
+    let host = Path::new("/").join(&modules);
+    if host.is_dir() {
+        let loaded = tree::host::load(&host, tree::host::Owners::Root, from)?;
+        tree.graft(&TreePath::new(&modules)?, loaded)?;
+    }
+    Ok(tree)
+}
+
+fn host_loader_file(name: &str) -> Option<PathBuf> {
+    ISOLINUX_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+}
+
+/// The cache before this system's folders: what was fetched stays what is used.
+fn load_isolinux(cache: &Cache, place: &Place) -> Result<LoaderFiles, SourceError> {
+    let mut files = Vec::new();
+    let mut packages: Vec<(&str, PathBuf, Tree)> = Vec::new();
+    for (file, package) in ISOLINUX_FILES {
+        let cached = cache.path(&Wanted::Package { package: package.into() });
+        let from = Provenance::new(format!("boot loader file {file}")).because("boot.bios = \"isolinux\"");
+        if cached.is_file() {
+            if !packages.iter().any(|(name, ..)| *name == package) {
+                let tree =
+                    deb::load(&cached, &from).map_err(|e| bad(place, "the boot loader's package cannot be read", e))?;
+                packages.push((package, cached.clone(), tree));
+            }
+            let tree = packages.iter().find(|(name, ..)| *name == package).map(|(.., tree)| tree).expect("just added");
+            // syslinux-common has the same names for EFI; the BIOS ones stand in bios/.
+            let fits = |item: &tree::Item<'_>| {
+                item.path.name() == file.as_bytes() && !item.path.as_bytes().windows(4).any(|part| part == b"/efi")
+            };
+            let found = tree.walk().find(fits).and_then(|item| item.content().cloned());
+            let content = found.ok_or(SourceError::NoLoaderFile { file, source_name: cached })?;
+            files.push((file, content, from));
+        } else {
+            let path = host_loader_file(file).expect("it would be missing otherwise");
+            let len = path.metadata().map_err(|e| bad(place, "the boot loader cannot be read", e))?.len();
+            files.push((file, Content::host(path, len), from));
+        }
+    }
+    Ok(LoaderFiles { files })
+}
+
+fn bad(place: &Place, what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SourceError {
+    SourceError::Bad { place: place.clone(), what: what.into(), source: source.into() }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl SourceError {
+    /// The profile's line that led here, for the exit code of a bad profile.
+    pub fn problem(&self) -> Option<Problem> {
+        match self {
+            Self::Bad { place, what, .. } => Some(Problem::new(place, what)),
+            _ => None,
+        }
+    }
+}

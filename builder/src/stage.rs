@@ -1,0 +1,253 @@
+//! Plan and sources become trees: what stands in the initramfs, in the root,
+//! in each package. Nothing is encoded here.
+
+use init::contract::initramfs as at;
+use tree::{Conflict, Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
+
+use crate::builtin;
+use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
+use crate::kernel;
+use crate::overlay::{self, OverlayError};
+use crate::plan::{OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan};
+use crate::profile::{Located, Place};
+use crate::source::Sources;
+use crate::userland::{self, UserlandError};
+
+/// The trees of one build. The initramfs lacks the facts of its image yet:
+/// they name the boot-id, which is a digest over all of this.
+#[derive(Debug)]
+pub struct Staged {
+    pub initramfs: Tree,
+    pub payload: StagedPayload,
+    /// What the user may want to know, such as what an overlay replaced.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug)]
+pub enum StagedPayload {
+    Root(Tree),
+    /// In the plan's order.
+    Packages(Vec<StagedPackage>),
+}
+
+#[derive(Debug)]
+pub enum StagedPackage {
+    /// A finished archive.
+    Archive(Content),
+    Tree(Tree),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    #[error("{place}: two overlays of one list have the same path")]
+    Twice { place: Place, source: Conflict },
+    #[error("{place}: the overlays do not fit what they are laid over")]
+    DoesNotFit { place: Place, source: tree::OverlayError },
+    #[error("{place}")]
+    Userland { place: Place, source: UserlandError },
+    #[error("{place}: a program cannot be taken")]
+    Program { place: Place, source: ElfError },
+    #[error("{place}: no path of a program")]
+    ProgramPath { place: Place, source: tree::PathError },
+    #[error("{place}: the kernel's modules")]
+    Modules {
+        place: Place,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{}", path.display())]
+    Read { path: std::path::PathBuf, source: std::io::Error },
+    #[error("the initramfs")]
+    Initramfs(#[from] Conflict),
+}
+
+impl Staged {
+    pub fn stage(plan: &Plan, sources: &Sources) -> Result<Self, StageError> {
+        let mut notes = Vec::new();
+        let payload = match &plan.payload {
+            Payload::Root(root) => StagedPayload::Root(stage_root(plan, root, sources, &mut notes)?),
+            Payload::Packages(packages) => {
+                let staged = packages.iter().map(|package| stage_package(plan, package, sources, &mut notes));
+                StagedPayload::Packages(staged.collect::<Result<_, _>>()?)
+            }
+        };
+        let initramfs = stage_initramfs(plan, sources, &mut notes)?;
+        Ok(Self { initramfs, payload, notes })
+    }
+
+    /// The initramfs alone.
+    pub fn stage_initramfs(plan: &Plan, sources: &Sources) -> Result<Tree, StageError> {
+        stage_initramfs(plan, sources, &mut Vec::new())
+    }
+}
+
+fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
+    let mut tree = Tree::new();
+    let ours = Provenance::new("every initramfs has it");
+    let path = |written: &str| TreePath::new(written).expect("a plain path");
+    tree.insert_file(path(at::INIT), 0o755, Content::from(builtin::INIT), Provenance::new("liveroot's /init"))?;
+    // The kernel opens /dev/console before it starts /init, and the Rust
+    // runtime ends a program that has no descriptors 0 to 2 to write to.
+    for (name, mode, major, minor) in [("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)] {
+        let leaf = Leaf { meta: Meta::new(mode), kind: Kind::CharDevice { major, minor } };
+        tree.insert_leaf(path(name), leaf, ours.clone())?;
+    }
+    for (name, mode) in [("proc", 0o755), ("sys", 0o755), ("run", 0o755), ("tmp", 0o1777), ("root", 0o700)] {
+        tree.insert_dir(path(name), Meta::new(mode), ours.clone())?;
+    }
+    let modules = stage_modules(plan, sources, notes)?;
+    lay(&mut tree, modules, &plan.kernel.place, notes)?;
+    let parts = stage_parts(plan, &plan.initramfs.parts, sources)?;
+    lay(&mut tree, parts, &plan.kernel.place, notes)?;
+    tree.for_each_meta(|meta| meta.mtime = plan.epoch);
+    Ok(tree)
+}
+
+fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
+    let failed = |place: &Place| {
+        let place = place.clone();
+        move |source: Box<dyn std::error::Error + Send + Sync>| StageError::Modules { place, source }
+    };
+    let place = &plan.kernel.place;
+    let catalog = kernel::Catalog::scan(&sources.kernel).map_err(|e| failed(place)(e.into()))?;
+    let patterns: Vec<String> = plan.modules.iter().map(|pattern| pattern.value.clone()).collect();
+    let line = plan.modules.first().map_or(place, |pattern| &pattern.place);
+    let from = Provenance::new(format!("profile {}: kernel.modules", line.short()));
+    let selection = kernel::select(&catalog, &patterns, &from).map_err(|e| failed(line)(e.into()))?;
+    let staged = kernel::stage(&sources.kernel, &catalog, &selection).map_err(|e| failed(place)(e.into()))?;
+    notes.extend(selection.warnings.iter().cloned());
+    if !staged.missing_firmware.is_empty() {
+        // Most of it is for hardware that few machines have: a summary, no list.
+        notes.push(format!(
+            "{} firmware files that kmods name are not in the kernel's source",
+            staged.missing_firmware.len()
+        ));
+    }
+    let mut tree = staged.tree;
+    let index = TreePath::new(at::KMODS).expect("a plain path");
+    tree.insert_file(
+        index,
+        0o644,
+        Content::from(staged.index),
+        Provenance::new("index of the kernel modules").because(from.to_string()),
+    )?;
+    Ok(tree)
+}
+
+fn stage_root(plan: &Plan, root: &RootPlan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
+    let mut tree = sources.root.clone().expect("a root was loaded for overlay mode");
+    for exclude in &root.exclude {
+        exclude_paths(&mut tree, &exclude.value);
+    }
+    let overlays = merge_overlays(plan, &root.overlays)?;
+    lay(&mut tree, overlays, &root.from.place, notes)?;
+    // What the handover moves its mounts to, and some minimal roots lack.
+    for name in ["dev", "proc", "sys", "run"] {
+        let path = TreePath::new(name).expect("a plain path");
+        if !tree.contains(&path) {
+            tree.insert_dir(path, Meta::new(0o755), Provenance::new("a mount point of the handover"))?;
+        }
+    }
+    if plan.clamp {
+        tree.clamp_mtimes(plan.epoch);
+    }
+    Ok(tree)
+}
+
+fn stage_package(
+    plan: &Plan,
+    package: &PackagePlan,
+    sources: &Sources,
+    notes: &mut Vec<String>,
+) -> Result<StagedPackage, StageError> {
+    match &package.source {
+        PackageSource::Archive(path) => {
+            let read = |source| StageError::Read { path: path.clone(), source };
+            let len = path.metadata().map_err(read)?.len();
+            Ok(StagedPackage::Archive(Content::host(path.as_path(), len)))
+        }
+        PackageSource::Parts(parts) => {
+            let mut tree = Tree::new();
+            let staged = stage_parts(plan, parts, sources)?;
+            lay(&mut tree, staged, &package.place, notes)?;
+            tree.for_each_meta(|meta| meta.mtime = plan.epoch);
+            Ok(StagedPackage::Tree(tree))
+        }
+    }
+}
+
+/// Userland first, programs over it, overlays on top.
+fn stage_parts(plan: &Plan, parts: &Parts, sources: &Sources) -> Result<Tree, StageError> {
+    let mut tree = match &parts.userland {
+        Some(userland) => {
+            userland::tree(userland).map_err(|source| StageError::Userland { place: userland.place.clone(), source })?
+        }
+        None => Tree::new(),
+    };
+    for program in &parts.programs {
+        let closure = program_closure(program, sources)?;
+        lay(&mut tree, closure, &program.place, &mut Vec::new())?;
+    }
+    let overlays = merge_overlays(plan, &parts.overlays)?;
+    if let Some(first) = parts.overlays.first() {
+        lay(&mut tree, overlays, &first.place, &mut Vec::new())?;
+    }
+    Ok(tree)
+}
+
+fn program_closure(program: &Located<ProgramSource>, sources: &Sources) -> Result<Tree, StageError> {
+    let from = Provenance::new(format!("profile {}: programs", program.place.short()));
+    let host = HostSysroot::new("/");
+    let (sysroot, written): (&dyn Sysroot, _) = match &program.value {
+        ProgramSource::Host(path) => (&host, path),
+        ProgramSource::Root(path) => (sources.root.as_ref().expect("the plan allows it in overlay mode only"), path),
+    };
+    let place = || program.place.clone();
+    let path = TreePath::new(written).map_err(|source| StageError::ProgramPath { place: place(), source })?;
+    let needed =
+        elf::closure(sysroot, &[path], &from).map_err(|source| StageError::Program { place: place(), source })?;
+    let mut tree = Tree::new();
+    for Needed { path, leaf, from } in needed {
+        tree.insert_leaf(path, leaf, from)?;
+    }
+    Ok(tree)
+}
+
+/// Overlays of one list stand side by side: a path in two of them is an error,
+/// since the profile does not say which one is meant.
+fn merge_overlays(plan: &Plan, overlays: &[Located<OverlaySource>]) -> Result<Tree, StageError> {
+    let mut merged = Tree::new();
+    for source in overlays {
+        let place = &source.place;
+        let overlay = overlay::load(source, plan.epoch)?;
+        if let Some(twice) = overlay.walk().find(|item| !item.is_dir() && merged.contains(item.path)) {
+            let first = merged.get(twice.path).expect("just found").provenance.clone();
+            let source = Conflict::Twice { path: twice.path.clone(), first, second: twice.provenance.clone() };
+            return Err(StageError::Twice { place: place.clone(), source });
+        }
+        merged.lay_over(overlay).map_err(|source| StageError::DoesNotFit { place: place.clone(), source })?;
+    }
+    Ok(merged)
+}
+
+fn lay(tree: &mut Tree, over: Tree, place: &Place, notes: &mut Vec<String>) -> Result<(), StageError> {
+    let replaced = tree.lay_over(over).map_err(|source| StageError::DoesNotFit { place: place.clone(), source })?;
+    notes.extend(replaced.into_iter().map(|replaced| replaced.to_string()));
+    Ok(())
+}
+
+/// `boot/initrd.img*` or `var/cache/apt/*`: a glob over whole paths, in which
+/// `*` stops at no slash.
+fn exclude_paths(tree: &mut Tree, glob: &str) {
+    let glob = glob.trim_start_matches('/');
+    let doomed: Vec<TreePath> = tree
+        .walk()
+        .filter(|item| std::str::from_utf8(item.path.as_bytes()).is_ok_and(|path| init::glob::matches(glob, path)))
+        .map(|item| item.path.clone())
+        .collect();
+    for path in doomed {
+        tree.remove(&path);
+    }
+}
