@@ -9,7 +9,7 @@
 //! f 0755 0:0 0 /sbin/ping size=9 sha256=9f64… xattr=security.capability:01000002…
 //! ```
 //!
-//! Paths, targets and xattr names are [`Escaped`], so a line splits at blanks.
+//! Paths, targets and xattr names are [`Escaped`](crate::Escaped), so a line splits at blanks.
 //! A hard link names the first path of its leaf, which no reader's numbering
 //! changes. Modes are octal, xattr values hexadecimal.
 

@@ -49,7 +49,7 @@ fn segment(entries: &[Entry<'_>]) -> Vec<u8> {
     out
 }
 
-fn read(archive: &[u8]) -> Result<Tree, tree::ArchiveError> {
+pub(crate) fn read(archive: &[u8]) -> Result<Tree, tree::ArchiveError> {
     tree::cpio::parse("initramfs", &Content::from(archive.to_vec()), Limits::default(), &from())
 }
 
@@ -188,7 +188,7 @@ fn an_archive_cannot_hold_more_than_the_limits_say() {
     assert!(read(three).unwrap_err().contains("more than 2 entries"));
 }
 
-fn everything() -> Vec<u8> {
+pub(crate) fn everything() -> Vec<u8> {
     let plain = segment(&[
         entry(DIR, "d", b""),
         entry(FILE, "d/a", b"").linked(1),

@@ -85,7 +85,50 @@ fn is_sound(tree: &Tree) {
     assert!(links.values().all(|(said, counted)| said == counted), "{links:?}");
 }
 
+/// Changes to bytes of an archive, in the letters that its fields are made of
+/// or any other.
+fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+    vec((any::<prop::sample::Index>(), prop_oneof![b'0'..=b'9', b'a'..=b'f', any::<u8>()]), 1..12)
+}
+
 proptest! {
+    #[test]
+    fn no_edited_tar_makes_its_reader_panic(edits in edits(), cut in any::<prop::sample::Index>()) {
+        let mut archive = crate::tar::everything();
+        for (at, byte) in edits {
+            let at = at.index(archive.len());
+            archive[at] = byte;
+            crate::tar::forge(&mut archive, at);
+        }
+        for archive in [&archive[..], &archive[..cut.index(archive.len())]] {
+            if let Ok(tree) = crate::tar::read(archive) {
+                is_sound(&tree);
+            }
+        }
+    }
+
+    #[test]
+    fn no_edited_cpio_makes_its_reader_panic(edits in edits(), cut in any::<prop::sample::Index>()) {
+        let mut archive = crate::cpio::everything();
+        for (at, byte) in edits {
+            let at = at.index(archive.len());
+            archive[at] = byte;
+        }
+        for archive in [&archive[..], &archive[..cut.index(archive.len())]] {
+            if let Ok(tree) = crate::cpio::read(archive) {
+                is_sound(&tree);
+            }
+        }
+    }
+
+    #[test]
+    fn no_list_makes_its_parser_panic(text in "((dir|nod|slink|pipe|sock|#)( [/a-c.]{1,5}| [0-9]{1,4}| c| b|\\$\\{){0,7}\n){0,5}") {
+        let tree = tree::spec::parse("list", text.as_bytes(), std::path::Path::new("/"), |_| None, &Provenance::new("t"));
+        if let Ok(tree) = tree {
+            is_sound(&tree);
+        }
+    }
+
     #[test]
     fn a_listing_comes_back_from_its_text(tree in tree("t", any_path())) {
         let listing = listing::of(&tree, With::Digests).unwrap();
