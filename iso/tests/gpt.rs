@@ -4,7 +4,7 @@
 mod common;
 
 use common::{asset, awkward_tree, bytes, content, file, image, name, noise, path, written};
-use iso::read::{Iso, Names};
+use iso::read::{Iso, MbrPartition, Names};
 use iso::{BiosImage, Boot, EfiImage, Image, StartCode, SystemArea};
 use tree::listing::{self, With};
 use tree::{Content, Tree};
@@ -64,6 +64,31 @@ fn xorriso_reports_each_partition() {
     assert!(starting("El Torito boot img : 2 ").ends_with(&(esp / 4).to_string()), "the same one for El Torito");
     assert!(starting("System area summary: ").contains("GPT"), "{text}");
     assert!(!text.contains("SORRY") && !text.contains("FAILURE"), "{text}");
+}
+
+#[test]
+fn the_reader_finds_both_tables() {
+    let tree = bootable_tree();
+    let disk = bytes(&gpt(&tree));
+    let sectors = disk.len() as u64 / 512;
+    let partitions = |disk: Vec<u8>| Iso::open(Content::from(disk)).unwrap().partitions().unwrap();
+    let found = partitions(disk.clone());
+    let mbr = |number, active, kind, start, sectors| MbrPartition { number, active, kind, start, sectors };
+    assert_eq!(found.mbr, [mbr(1, false, 0xEE, 1, sectors - 1), mbr(2, true, 0, 0, 1)]);
+    let gpt = found.gpt.unwrap();
+    assert_eq!(gpt.problems, [""; 0]);
+    let [iso, esp] = &gpt.partitions[..] else { panic!("{gpt:?}") };
+    assert_eq!((iso.number, iso.first, &*iso.name, iso.attributes), (1, 64, "ISO9660", 0x1000_0000_0000_0001));
+    assert_eq!((esp.number, esp.last - esp.first + 1, &*esp.name), (2, 3 << 10, "ESP"));
+    assert_eq!(iso.kind.to_string(), "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7");
+    assert_eq!(esp.kind.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+    assert!(iso.last < esp.first);
+
+    let longer = [disk.clone(), vec![0; 2048]].concat();
+    assert_eq!(partitions(longer).gpt.unwrap().problems, ["the backup header is not at the end"]);
+    let mut flipped = disk;
+    flipped[1024 + 32] ^= 1;
+    assert_eq!(partitions(flipped).gpt.unwrap().problems, ["the entries' checksum is wrong"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod boot;
 mod budget;
 mod fields;
+mod partitions;
 mod record;
 mod susp;
 mod walk;
@@ -17,6 +18,7 @@ use crate::format::{SECTOR, STANDARD_ID, SYSTEM_AREA_SECTORS, descriptor_type};
 use crate::joliet;
 pub use boot::BootEntry;
 use fields::{text, u32_le};
+pub use partitions::{Gpt, GptPartition, Guid, MbrPartition, Partitions};
 use record::Record;
 
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +155,11 @@ impl Iso {
             Some(lba) => boot::entries(&self.at, self.image.len(), lba),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The partition tables that make the image a disk.
+    pub fn partitions(&self) -> Result<Partitions, ReadError> {
+        partitions::find(&self.at, self.image.len())
     }
 
     /// The tree with the richest names that the image has.
