@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Conflict, Content, Entry, Inode, Kind, Leaf, PathError, Provenance, Tree, TreePath};
+use crate::{Conflict, Content, Inode, Kind, Leaf, Meta, PathError, Provenance, Tree, TreePath};
 
 /// What is wrong with an archive. Each variant begins with the archive's name.
 #[derive(Debug, thiserror::Error)]
@@ -107,27 +107,38 @@ pub(crate) fn symlink(target: Vec<u8>) -> Result<Kind, &'static str> {
     }
 }
 
+/// Insertions in which a later entry wins, as it does when tar or the kernel
+/// unpacks one archive.
 impl Tree {
-    /// Prepares `path` for an entry that comes later in the same archive than
-    /// what may stand there. A directory stays for a directory, which then
-    /// claims it; only an empty one goes for a leaf, as with tar and the kernel.
-    pub(crate) fn make_way(&mut self, path: &TreePath, for_dir: bool, from: &Provenance) -> Result<(), Conflict> {
-        match self.entries.get_mut(path) {
-            None => return Ok(()),
-            Some(Entry { inode: Inode::Dir { implied, .. }, .. }) if for_dir => {
-                *implied = true;
-                return Ok(());
-            }
-            Some(Entry { inode: Inode::Dir { .. }, provenance }) => {
-                let first = provenance.clone();
-                if path.is_root() || self.children(path).next().is_some() {
-                    return Err(Conflict::Twice { path: path.clone(), first, second: from.clone() });
-                }
-            }
-            Some(_) => {}
+    pub(crate) fn put_dir(&mut self, path: TreePath, meta: Meta, from: &Provenance) -> Result<(), Conflict> {
+        match self.entries.get_mut(&path).map(|present| &mut present.inode) {
+            // What is implied can be claimed.
+            Some(Inode::Dir { implied, .. }) => *implied = true,
+            Some(Inode::Leaf(_)) => drop(self.remove(&path)),
+            None => {}
         }
-        self.remove(path);
-        Ok(())
+        self.insert_dir(path, meta, from.clone())
+    }
+
+    pub(crate) fn put_leaf(&mut self, path: TreePath, leaf: Leaf, from: &Provenance) -> Result<(), Conflict> {
+        self.make_way_for_leaf(&path);
+        self.insert_leaf(path, leaf, from.clone()).map(drop)
+    }
+
+    pub(crate) fn put_link(&mut self, path: TreePath, to: &TreePath, from: &Provenance) -> Result<(), Conflict> {
+        if path == *to {
+            return Ok(());
+        }
+        self.make_way_for_leaf(&path);
+        self.insert_link(path, to, from.clone())
+    }
+
+    /// A directory goes only if it is empty, as with `rmdir`; what is left
+    /// makes the insertion a conflict.
+    fn make_way_for_leaf(&mut self, path: &TreePath) {
+        if self.children(path).next().is_none() {
+            self.remove(path);
+        }
     }
 
     /// The leaf at `path`, to be changed for all its links.

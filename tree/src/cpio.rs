@@ -116,10 +116,7 @@ impl Reader<'_> {
         let meta = Meta { uid: header.uid, gid: header.gid, mtime: header.mtime.into(), ..Meta::new(header.mode) };
         let (major, minor) = (header.rdev_major, header.rdev_minor);
         let kind = match header.kind() {
-            header::DIR => {
-                self.tree.make_way(&path, true, from).map_err(|e| blame.conflict(e))?;
-                return self.tree.insert_dir(path, meta, from.clone()).map_err(|e| blame.conflict(e));
-            }
+            header::DIR => return self.tree.put_dir(path, meta, from).map_err(|e| blame.conflict(e)),
             header::FILE => Kind::File(body),
             header::SYMLINK => {
                 let target = body.read_all(NAME_LIMIT.into()).map_err(|e| blame.entry(name, e.to_string()))?;
@@ -142,17 +139,13 @@ impl Reader<'_> {
             }
             links.insert(inode, path.clone());
         }
-        self.tree.make_way(&path, false, from).map_err(|e| blame.conflict(e))?;
-        self.tree.insert_leaf(path, leaf, from.clone()).map(drop).map_err(|e| blame.conflict(e))
+        self.tree.put_leaf(path, leaf, from).map_err(|e| blame.conflict(e))
     }
 
     /// Each link's header holds for all of them, and the data come with one,
     /// commonly the last.
     fn link(&mut self, path: TreePath, first: &TreePath, leaf: Leaf) -> Result<(), ArchiveError> {
-        if path != *first {
-            self.tree.make_way(&path, false, self.from).map_err(|e| self.blame.conflict(e))?;
-            self.tree.insert_link(path, first, self.from.clone()).map_err(|e| self.blame.conflict(e))?;
-        }
+        self.tree.put_link(path, first, self.from).map_err(|e| self.blame.conflict(e))?;
         if let Some(shared) = self.tree.leaf_mut(first) {
             shared.meta = leaf.meta;
             if !matches!(&leaf.kind, Kind::File(body) if body.is_empty()) {

@@ -101,22 +101,14 @@ fn add(
 ) -> Result<(), SpecProblem> {
     let usage = |kind, usage| Err(SpecProblem::Usage { kind, usage });
     match *words {
-        [b"dir", name, mode, uid, gid] => {
-            let path = TreePath::new(name)?;
-            tree.make_way(&path, true, from)?;
-            Ok(tree.insert_dir(path, meta(mode, uid, gid)?, from.clone())?)
-        }
+        [b"dir", name, mode, uid, gid] => Ok(tree.put_dir(TreePath::new(name)?, meta(mode, uid, gid)?, from)?),
         [b"file", name, location, mode, uid, gid, ref links @ ..] => {
             let mut leaf = host::file(&expand(location, base, env)?, Owners::Root)?;
             leaf.meta = Meta { mtime: leaf.meta.mtime, ..meta(mode, uid, gid)? };
             let first = TreePath::new(name)?;
-            put(tree, first.clone(), leaf, from)?;
+            tree.put_leaf(first.clone(), leaf, from)?;
             for link in links {
-                let link = TreePath::new(link)?;
-                if link != first {
-                    tree.make_way(&link, false, from)?;
-                    tree.insert_link(link, &first, from.clone())?;
-                }
+                tree.put_link(TreePath::new(link)?, &first, from)?;
             }
             Ok(())
         }
@@ -124,17 +116,17 @@ fn add(
             let (major, minor) = (decimal(major, "a major number")?, decimal(minor, "a minor number")?);
             let kind =
                 if kind == b"c" { Kind::CharDevice { major, minor } } else { Kind::BlockDevice { major, minor } };
-            put(tree, TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind }, from)
+            Ok(tree.put_leaf(TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind }, from)?)
         }
         [b"slink", name, target, mode, uid, gid] => {
             let kind = archive::symlink(target.to_vec()).map_err(SpecProblem::Target)?;
-            put(tree, TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind }, from)
+            Ok(tree.put_leaf(TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind }, from)?)
         }
         [b"pipe", name, mode, uid, gid] => {
-            put(tree, TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind: Kind::Fifo }, from)
+            Ok(tree.put_leaf(TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind: Kind::Fifo }, from)?)
         }
         [b"sock", name, mode, uid, gid] => {
-            put(tree, TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind: Kind::Socket }, from)
+            Ok(tree.put_leaf(TreePath::new(name)?, Leaf { meta: meta(mode, uid, gid)?, kind: Kind::Socket }, from)?)
         }
         [b"dir", ..] => usage("dir", "dir NAME MODE UID GID"),
         [b"file", ..] => usage("file", "file NAME LOCATION MODE UID GID [HARD-LINK…]"),
@@ -144,12 +136,6 @@ fn add(
         [b"sock", ..] => usage("sock", "sock NAME MODE UID GID"),
         _ => Err(SpecProblem::Kind(Escaped(words[0]).to_string())),
     }
-}
-
-fn put(tree: &mut Tree, path: TreePath, leaf: Leaf, from: &Provenance) -> Result<(), SpecProblem> {
-    tree.make_way(&path, false, from)?;
-    tree.insert_leaf(path, leaf, from.clone())?;
-    Ok(())
 }
 
 fn meta(mode: &[u8], uid: &[u8], gid: &[u8]) -> Result<Meta, SpecProblem> {

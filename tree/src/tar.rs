@@ -12,13 +12,14 @@ mod sparse;
 
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::archive::{self, ArchiveError, Blame, Limits};
 use crate::codec::{self, MAGIC_LEN};
 use crate::content::ContentReader;
 use crate::{Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
 use header::{BLOCK, Header};
-use pax::Pax;
+use pax::{Pax, Records};
 
 /// A long name, or all PAX records of an entry: xattrs of 64 KiB each fit.
 const EXTENSION_LIMIT: u64 = 4 << 20;
@@ -51,7 +52,7 @@ fn parse_plain(blame: Blame<'_>, archive: &Content, limits: Limits, from: &Prove
     let input = BufReader::new(archive.reader().map_err(|e| blame.io(e))?);
     let mut blocks = Blocks { blame, archive, input, at: 0, promised: 0, limit: limits.bytes };
     let mut tree = Tree::new();
-    let mut global = Pax::default();
+    let mut global = Rc::new(Pax::default());
     let mut said = Said::default();
     let mut entries = 0;
     while let Some(header) = blocks.header()? {
@@ -61,7 +62,10 @@ fn parse_plain(blame: Blame<'_>, archive: &Content, limits: Limits, from: &Prove
         }
         match header.kind() {
             b'x' | b'X' => said.pax = Pax::parse(&blocks.extension(&header)?).map_err(|p| blocks.damaged(p))?,
-            b'g' => global.update(Pax::parse(&blocks.extension(&header)?).map_err(|p| blocks.damaged(p))?),
+            b'g' => {
+                let records = Pax::parse(&blocks.extension(&header)?).map_err(|p| blocks.damaged(p))?;
+                Rc::make_mut(&mut global).update(records);
+            }
             b'L' => said.name = Some(blocks.text(&header)?),
             b'K' => said.link = Some(blocks.text(&header)?),
             // A volume's name, which is no entry.
@@ -88,7 +92,7 @@ struct Said {
 
 struct Entry {
     header: Header,
-    pax: Pax,
+    pax: Records,
     name: Vec<u8>,
     link: Vec<u8>,
     meta: Meta,
@@ -97,8 +101,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(blame: Blame<'_>, header: Header, said: Said, global: &Pax) -> Result<Self, ArchiveError> {
-        let pax = said.pax.over(global);
+    fn new(blame: Blame<'_>, header: Header, said: Said, global: &Rc<Pax>) -> Result<Self, ArchiveError> {
+        let pax = said.pax.over(global.clone());
         let pax_name = pax.get(b"GNU.sparse.name").or_else(|| pax.get(b"path")).map(<[u8]>::to_vec);
         let name = pax_name.or(said.name).unwrap_or_else(|| header.name());
         let link = pax.get(b"linkpath").map(<[u8]>::to_vec).or(said.link).unwrap_or_else(|| header.link());
@@ -141,16 +145,11 @@ fn insert(tree: &mut Tree, blocks: &mut Blocks<'_>, entry: &Entry, from: &Proven
     let kind = match entry.header.kind() {
         _ if dir => {
             blocks.data(entry.size)?;
-            tree.make_way(&path, true, from).map_err(|e| blame.conflict(e))?;
-            return tree.insert_dir(path, entry.meta.clone(), from.clone()).map_err(|e| blame.conflict(e));
+            return tree.put_dir(path, entry.meta.clone(), from).map_err(|e| blame.conflict(e));
         }
         b'1' => {
             let to = TreePath::new(&entry.link).map_err(|e| blame.path(e))?;
-            if to == path {
-                return Ok(());
-            }
-            tree.make_way(&path, false, from).map_err(|e| blame.conflict(e))?;
-            return tree.insert_link(path, &to, from.clone()).map_err(|e| blame.conflict(e));
+            return tree.put_link(path, &to, from).map_err(|e| blame.conflict(e));
         }
         0 | b'0' | b'7' | b'S' => Kind::File(sparse::content(blocks, entry)?),
         b'2' => archive::symlink(entry.link.clone()).map_err(unfit)?,
@@ -163,9 +162,8 @@ fn insert(tree: &mut Tree, blocks: &mut Blocks<'_>, entry: &Entry, from: &Proven
     if !matches!(kind, Kind::File(_)) {
         blocks.data(entry.size)?;
     }
-    tree.make_way(&path, false, from).map_err(|e| blame.conflict(e))?;
     let leaf = Leaf { meta: entry.meta.clone(), kind };
-    tree.insert_leaf(path, leaf, from.clone()).map(drop).map_err(|e| blame.conflict(e))
+    tree.put_leaf(path, leaf, from).map_err(|e| blame.conflict(e))
 }
 
 /// The archive as a run of blocks, with the place that is read next.

@@ -2,8 +2,9 @@
 //! `LENGTH KEY=VALUE\n`, where the length alone says where a value ends.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-/// An empty value takes back what a global header said.
+/// The records of one header.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Pax(BTreeMap<Vec<u8>, Vec<u8>>);
 
@@ -23,27 +24,36 @@ impl Pax {
         self.0.extend(newer.0);
     }
 
-    /// These records where they are, else the global ones.
-    pub(super) fn over(self, global: &Self) -> Self {
-        let mut both = global.clone();
-        both.update(self);
-        both
+    pub(super) fn over(self, global: Rc<Self>) -> Records {
+        Records { own: self, global }
     }
+}
 
+/// The records of one entry's header over those of the global headers before
+/// it, which are shared, not copied: there may be megabytes of them.
+pub(super) struct Records {
+    own: Pax,
+    global: Rc<Pax>,
+}
+
+impl Records {
+    /// An empty value takes back what a global header said.
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.0.get(key).map(Vec::as_slice).filter(|value| !value.is_empty())
+        let record = self.own.0.get(key).or_else(|| self.global.0.get(key));
+        record.map(Vec::as_slice).filter(|value| !value.is_empty())
     }
 
     /// star's and GNU tar's form first, libarchive's where there is no other.
+    /// An xattr is never global.
     pub(super) fn xattrs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, &'static str> {
         let mut xattrs = BTreeMap::new();
-        for (key, value) in &self.0 {
+        for (key, value) in &self.own.0 {
             if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                 let broken = "an xattr (LIBARCHIVE.xattr)";
                 xattrs.insert(percent_decoded(name).ok_or(broken)?, base64(value).ok_or(broken)?);
             }
         }
-        for (key, value) in &self.0 {
+        for (key, value) in &self.own.0 {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                 xattrs.insert(gnu_unescaped(name), value.clone());
             }
@@ -151,11 +161,10 @@ mod tests {
     fn a_value_ends_where_its_length_says() {
         let forged = b"x\n19 path=etc/shadow\n";
         let text = [record("SCHILY.xattr.user.a", forged), record("path", b"real"), record("uid", b"")].concat();
-        let pax = Pax::parse(&text).unwrap();
-        assert_eq!(pax.get(b"path"), Some(&b"real"[..]));
-        assert_eq!(pax.xattrs().unwrap()[&b"user.a"[..]], forged);
         let global = Pax::parse(&[record("uid", b"7"), record("gid", b"8")].concat()).unwrap();
-        let both = pax.over(&global);
+        let both = Pax::parse(&text).unwrap().over(Rc::new(global));
+        assert_eq!(both.get(b"path"), Some(&b"real"[..]));
+        assert_eq!(both.xattrs().unwrap()[&b"user.a"[..]], forged);
         assert_eq!((both.get(b"uid"), both.get(b"gid")), (None, Some(&b"8"[..])));
     }
 
@@ -169,10 +178,11 @@ mod tests {
     #[test]
     fn xattr_names_and_values_are_decoded_by_their_forms() {
         let text = [record("LIBARCHIVE.xattr.user.b%3Ac", b"AAEC/w"), record("SCHILY.xattr.user.a%3Db%25%41", b"v")];
-        let xattrs = Pax::parse(&text.concat()).unwrap().xattrs().unwrap();
+        let xattrs = |text: &[u8]| Pax::parse(text).unwrap().over(Rc::default()).xattrs();
+        let (xattrs, broken) = (xattrs(&text.concat()).unwrap(), xattrs(&record("LIBARCHIVE.xattr.user.b", b"!")));
         assert_eq!(xattrs[&b"user.b:c"[..]], [0, 1, 2, 255]);
         assert_eq!(xattrs[&b"user.a=b%%41"[..]], b"v");
-        assert!(Pax::parse(&record("LIBARCHIVE.xattr.user.b", b"!")).unwrap().xattrs().is_err());
+        assert!(broken.is_err());
     }
 
     #[test]
