@@ -9,6 +9,7 @@ mod ext;
 mod fat;
 mod iso9660;
 mod more;
+mod ntfs;
 
 use std::fmt::Write;
 use std::io;
@@ -111,7 +112,7 @@ const PROBES: [Probe; 10] = [
     more::erofs,
     more::xfs,
     more::f2fs,
-    more::ntfs,
+    ntfs::probe,
     more::exfat,
     iso9660::probe,
     more::btrfs,

@@ -119,3 +119,43 @@ fn normal(written: &[u8]) -> Result<Vec<u8>, Refusal> {
     }
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(kind: Kind, mode: u32) -> Member {
+        let mtime = nix::sys::time::TimeSpec::new(0, 0);
+        let attributes = member::Attributes { mode, uid: 0, gid: 0, mtime, xattrs: Vec::new() };
+        Member { name: b"./usr//x/".to_vec(), kind, size: 0, attributes }
+    }
+
+    #[test]
+    fn what_needs_a_privileged_package_is_refused_in_others() {
+        let device = || Kind::Device { block: true, major: 8, minor: 0 };
+        let rows = [
+            (Kind::File, 0o755, Ok(())),
+            (Kind::File, 0o4755, Err(Refusal::SetId)),
+            (Kind::File, 0o2755, Err(Refusal::SetId)),
+            (Kind::Directory, 0o3777, Ok(())),
+            (device(), 0o600, Err(Refusal::Device)),
+            (Kind::Fifo, 0o600, Ok(())),
+        ];
+        for (kind, mode, expected) in rows {
+            let member = member(kind, mode);
+            let path = || b"usr/x".to_vec();
+            let check = |privileged| check(&member, &Limits { unpacked: 0, privileged }, &Summary::default());
+            assert_eq!(check(false), expected.map(|()| path()), "{member:?}");
+            assert_eq!(check(true), Ok(path()), "{member:?}");
+        }
+    }
+
+    #[test]
+    fn the_caps_hold_at_the_entry_that_goes_over_them() {
+        let limits = Limits { unpacked: 100, privileged: false };
+        let check = |entries, bytes| check(&member(Kind::File, 0o644), &limits, &Summary { entries, bytes });
+        assert!(check(ENTRIES_MAX, 100).is_ok());
+        assert_eq!(check(1, 101), Err(Refusal::Larger(100)));
+        assert_eq!(check(ENTRIES_MAX + 1, 0), Err(Refusal::TooMany(ENTRIES_MAX)));
+    }
+}

@@ -39,15 +39,6 @@ pub(super) fn btrfs(device: &Device) -> io::Result<Option<Superblock>> {
     Ok(known.then(|| Superblock::new(Fs::Btrfs, c_str(&block[299..555]), uuid(&block[32..48]))))
 }
 
-/// The label of NTFS is in the contents of file 3, behind attributes and
-/// mapping pairs, and so is not read: media on NTFS are found by UUID or path.
-pub(super) fn ntfs(device: &Device) -> io::Result<Option<Superblock>> {
-    let Some(block) = device.read::<512>(0)? else { return Ok(None) };
-    let serial = u64::from_le_bytes(std::array::from_fn(|n| block[72 + n]));
-    let known = &block[3..11] == b"NTFS    " && le16(&block, 510) == 0xaa55;
-    Ok(known.then(|| Superblock::new(Fs::Ntfs, Vec::new(), format!("{serial:016X}"))))
-}
-
 /// Microsoft's exFAT specification 1.00, clauses 3.1 and 7.3.
 pub(super) fn exfat(device: &Device) -> io::Result<Option<Superblock>> {
     const LABEL: u8 = 0x83;
@@ -78,7 +69,87 @@ pub(super) fn exfat(device: &Device) -> io::Result<Option<Superblock>> {
 }
 
 /// Little-endian, up to the first NUL, as UTF-8.
-fn utf16(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn utf16(bytes: &[u8]) -> Vec<u8> {
     let units = bytes.chunks_exact(2).map(|pair| le16(pair, 0)).take_while(|&unit| unit != 0);
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::super::probe;
+    use super::*;
+
+    /// Bytes at an offset.
+    type Piece<'a> = (u64, &'a [u8]);
+
+    /// A device of zeros but for these.
+    struct Sparse<'a>(&'a [Piece<'a>]);
+
+    impl FileExt for Sparse<'_> {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            for (n, byte) in buffer.iter_mut().enumerate() {
+                let at = offset + n as u64;
+                let here = self.0.iter().rev().find_map(|(start, bytes)| bytes.get(at.checked_sub(*start)? as usize));
+                *byte = here.copied().unwrap_or_default();
+            }
+            Ok(buffer.len())
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::ReadOnlyFilesystem.into())
+        }
+    }
+
+    const ID: &[u8] = &[0x4f, 0x05, 0x9f, 0x4c, 0x34, 0x0c, 0x41, 0x34, 0x88, 0x53, 0x77, 0x54, 0x47, 0x0d, 0x65, 0x24];
+
+    /// Offsets as mkfs of each wrote them, which blkid read in the same way.
+    #[test]
+    fn each_is_known_by_its_magic_with_label_and_uuid() {
+        let id = "4f059f4c-340c-4134-8853-7754470d6524";
+        let rows: [(Fs, &str, &str, &[Piece]); 7] = [
+            (Fs::Xfs, "xlabel", id, &[(0, b"XFSB"), (32, ID), (108, b"xlabel")]),
+            (Fs::Erofs, "elabel", id, &[(1024, &[0xe2, 0xe1, 0xf5, 0xe0]), (1072, ID), (1088, b"elabel")]),
+            (Fs::F2fs, "f\u{e9}", id, &[(1024, &[0x10, 0x20, 0xf5, 0xf2]), (1132, ID), (1148, b"f\0\xe9\0")]),
+            (Fs::Btrfs, "blabel", id, &[(0x10040, b"_BHRfS_M"), (0x10020, ID), (0x1012b, b"blabel")]),
+            (Fs::Squashfs, "", "", &[(0, b"hsqs"), (28, &[4])]),
+            (
+                Fs::Ntfs,
+                "",
+                "048428033B3A710F",
+                &[(3, b"NTFS    "), (72, &[0x0f, 0x71, 0x3a, 0x3b, 0x03, 0x28, 0x84, 0x04]), (510, &[0x55, 0xaa])],
+            ),
+            (
+                Fs::Exfat,
+                "ex",
+                "FBA5-ADB5",
+                &[
+                    (3, b"EXFAT   "),
+                    (88, &[16, 0, 0, 0]),
+                    (96, &[4, 0, 0, 0]),
+                    (100, &[0xb5, 0xad, 0xa5, 0xfb]),
+                    (108, &[9, 1]),
+                    (510, &[0x55, 0xaa]),
+                    // Cluster 4, the third, behind the allocation bitmap's entry.
+                    (20 * 512, &[0x81]),
+                    (20 * 512 + 32, &[0x83, 2, b'e', 0, b'x', 0, b'-']),
+                ],
+            ),
+        ];
+        for (fs, label, uuid, bytes) in rows {
+            let found = probe(&Sparse(bytes), 1 << 20).unwrap();
+            assert_eq!(found, Some(Superblock::new(fs, label.into(), uuid.into())), "{}", fs.name());
+            let known: Vec<_> = bytes[1..].to_vec();
+            assert_eq!(probe(&Sparse(&known), 1 << 20).unwrap(), None, "{} without its magic", fs.name());
+        }
+    }
+
+    #[test]
+    fn what_an_exfat_claims_is_bounded() {
+        for (at, value) in [(88, 0xff), (96, 0xff), (96, 0), (108, 0xff), (109, 0xff)] {
+            let magic: [Piece; 3] = [(3, b"EXFAT   "), (510, &[0x55, 0xaa]), (at, &[value, value, value, value])];
+            assert_eq!(probe(&Sparse(&magic), u64::MAX).unwrap().unwrap().label, b"", "{value} at {at}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! change their time, and could be forbidden by their mode.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,6 +24,7 @@ use super::archive::Archive;
 use super::error::{Refusal, UnpackError};
 use super::member::{Attributes, Kind, Member};
 use super::root::Root;
+use crate::sys;
 
 /// No entry may be called so.
 pub(super) const TEMPORARY: &str = ".liveroot-unpack";
@@ -159,13 +161,25 @@ impl Placer {
     }
 
     fn describe(&self, fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Stop> {
-        let Attributes { mode, uid, gid, mtime, .. } = attributes;
-        // The owner first: giving it away takes set-uid bits with it.
+        let Attributes { mode, uid, gid, mtime, xattrs } = attributes;
+        // The owner first: giving it away takes set-uid bits and capabilities with it.
         if self.owners {
             let (uid, gid) = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
             fchown(fd, uid, gid).map_err(failed("set the owner of"))?;
         }
         fchmod(fd, Mode::from_bits_truncate(*mode)).map_err(failed("set the mode of"))?;
+        for (name, value) in xattrs {
+            let set = match CString::new(name.as_slice()) {
+                Ok(name) => sys::set_xattr(fd, &name, value),
+                Err(_) => Err(Errno::EINVAL),
+            };
+            match set {
+                // A ramfs has none at all. A program without its capability
+                // does not work; without the others (labels, checksums) it does.
+                Err(Errno::EOPNOTSUPP) if name != b"security.capability" => {}
+                set => set.map_err(failed("set an attribute of"))?,
+            }
+        }
         futimens(fd, &TimeSpec::UTIME_OMIT, mtime).map_err(failed("set the time of"))
     }
 

@@ -121,3 +121,109 @@ impl Root {
 fn push_components(stack: &mut Vec<Vec<u8>>, path: &[u8]) {
     stack.extend(path.split(|&b| b == b'/').rev().filter(|name| !matches!(*name, b"" | b".")).map(<[u8]>::to_vec));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, DirBuilder};
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    /// Below `dir`: a root with links of all sorts in it, and something beside it.
+    fn roots(dir: &Path) -> [Root; 2] {
+        let root = dir.join("root");
+        DirBuilder::new().recursive(true).create(root.join("usr/lib/deep")).unwrap();
+        fs::create_dir(dir.join("beside")).unwrap();
+        fs::write(root.join("file"), "").unwrap();
+        let links = [
+            ("lib", "usr/lib"),
+            ("absolute", "/usr/lib"),
+            ("usr/up", "../lib/deep"),
+            ("out", "../beside"),
+            ("far-out", "../../../usr/./lib//"),
+            ("usr/lib/self", "."),
+            ("usr/lib/parent", ".."),
+            ("to-root", "/"),
+            ("ring-a", "ring-b"),
+            ("ring-b", "ring-a"),
+            ("dangling", "usr/none"),
+            ("to-file", "file"),
+            ("magic", "/proc/self/root"),
+        ];
+        for (name, target) in links {
+            symlink(target, root.join(name)).unwrap();
+        }
+        for n in 0..50 {
+            let target = if n == 0 { "usr".into() } else { format!("chain-{}", n - 1) };
+            symlink(target, root.join(format!("chain-{n}"))).unwrap();
+        }
+        [true, false].map(|openat2| Root { openat2, ..Root::open(&root).unwrap() })
+    }
+
+    #[test]
+    fn both_ways_find_the_same_directory_and_never_one_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = [
+            ("", Ok("")),
+            ("usr/lib", Ok("usr/lib")),
+            ("lib", Ok("usr/lib")),
+            ("lib/deep", Ok("usr/lib/deep")),
+            ("absolute/deep", Ok("usr/lib/deep")),
+            ("usr/up", Ok("usr/lib/deep")),
+            ("far-out", Ok("usr/lib")),
+            ("lib/self/self/deep", Ok("usr/lib/deep")),
+            ("lib/parent/parent/lib", Err(Errno::ENOENT)),
+            ("lib/parent/lib", Ok("usr/lib")),
+            ("to-root/to-root/usr", Ok("usr")),
+            ("chain-39", Ok("usr")),
+            ("chain-40", Err(Errno::ELOOP)),
+            ("ring-a/x", Err(Errno::ELOOP)),
+            ("out", Err(Errno::ENOENT)),
+            ("dangling", Err(Errno::ENOENT)),
+            ("none/x", Err(Errno::ENOENT)),
+            ("magic", Err(Errno::ENOENT)),
+            ("file", Err(Errno::ENOTDIR)),
+            ("file/x", Err(Errno::ENOTDIR)),
+            ("to-file", Err(Errno::ENOTDIR)),
+        ];
+        for mut root in roots(dir.path()) {
+            for (path, expected) in rows {
+                let what = format!("{path} with openat2: {}", root.openat2);
+                let inode = |fd: OwnedFd| fstat(&fd).unwrap().st_ino;
+                let expected = expected.map(|path| fs::metadata(dir.path().join("root").join(path)).unwrap().ino());
+                assert_eq!(root.dir(path.as_bytes()).map(inode), expected, "{what}");
+                assert_eq!(root.open_dir(path.as_bytes()).map(inode), expected, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn missing_directories_are_made_in_the_root_and_nowhere_else() {
+        for way in 0..2 {
+            let dir = tempfile::tempdir().unwrap();
+            let root = &mut roots(dir.path())[way];
+            for path in ["new/a/b", "lib/c", "out/d", "dangling/e", "absolute/f"] {
+                root.make_dir(path.as_bytes()).unwrap();
+            }
+            for path in ["new/a/b", "usr/lib/c", "beside/d", "usr/none/e", "usr/lib/f"] {
+                assert!(dir.path().join("root").join(path).is_dir(), "{path}");
+            }
+            assert_eq!(fs::read_dir(dir.path().join("beside")).unwrap().count(), 0);
+            assert_eq!(root.make_dir(b"file/x").err(), Some(Errno::ENOTDIR));
+        }
+    }
+
+    #[test]
+    fn the_walk_gives_its_descriptors_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let [_, mut root] = roots(dir.path());
+        let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open();
+        for _ in 0..2_000 {
+            root.dir(b"lib/self/parent/lib/deep").unwrap();
+            root.dir(b"ring-a").unwrap_err();
+        }
+        // Other tests run beside this one.
+        assert!(open() < before + 1_000);
+    }
+}

@@ -8,6 +8,7 @@ use init::unpack::{Limits, Summary, package};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::sys::time::TimeSpec;
 
+use crate::PLAIN;
 use crate::oracle;
 use crate::snapshot::snapshot;
 
@@ -119,6 +120,29 @@ fn the_extracted_tree_equals_that_of_gnu_tar() {
             assert_eq!(ours.get(name), Some(line), "{what}: {name}");
         }
         assert_eq!(ours.len(), theirs.len(), "{what}");
+    }
+}
+
+#[test]
+fn capabilities_and_attributes_arrive() {
+    use crate::archive::{archive, dir, file, pax, record};
+    /// cap_net_raw+ep, version 2 (linux/capability.h); no newline is in it by luck.
+    const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let root = tempfile::tempdir().unwrap();
+    let user = record("SCHILY.xattr.user.note", b"one\ntwo");
+    let mut expected = vec![user.clone()];
+    let capability = record("SCHILY.xattr.security.capability", CAPABILITY);
+    package(&*archive(&[pax(&user), file("a", "x"), pax(&user), dir("d")]), root.path(), &PLAIN).unwrap();
+    if is_root() {
+        package(&*archive(&[pax(&capability), file("ping", "x")]), root.path(), &ALL).unwrap();
+        expected.push(capability);
+    }
+    let args =
+        ["--xattrs", "--xattrs-include=*", "--format=posix", "-cf", "-", "-C", root.path().to_str().unwrap(), "."];
+    let Some(tar) = oracle::run("tar", &args) else { return };
+    for record in expected {
+        let found = tar.stdout.windows(record.len()).any(|window| window == record);
+        assert!(found, "{}", record.escape_ascii());
     }
 }
 
