@@ -29,7 +29,8 @@ pub struct Kmod {
     pub direct: Vec<KmodId>,
     /// Everything it needs, in loading order: its line of modules.dep, reversed.
     pub deps: Vec<KmodId>,
-    /// What its softdeps ask to try before it, names and aliases resolved.
+    /// What its softdeps ask to try before it, names and aliases resolved: all
+    /// of them, where modprobe takes the first line alone.
     pub pre: Vec<KmodId>,
     /// What it may ask for while it runs, resolved likewise.
     pub weak: Vec<KmodId>,
@@ -145,14 +146,22 @@ impl Catalog {
         for (n, (direct, all)) in direct.into_iter().zip(all).enumerate() {
             self.kmods[n].direct = direct.into_iter().map(KmodId).collect();
             self.kmods[n].deps = all.into_iter().map(KmodId).collect();
-            self.kmods[n].pre = self.resolve_soft(n, &self.kmods[n].info.pre, &mut known);
-            self.kmods[n].weak = self.resolve_soft(n, &self.kmods[n].info.weak, &mut known);
+            let info = &self.kmods[n].info;
+            let pre = info.softdeps.iter().flat_map(|softdep| &softdep.pre);
+            let (pre, weak) = (self.resolve_soft(n, pre, &mut known), self.resolve_soft(n, &info.weak, &mut known));
+            self.kmods[n].pre = pre;
+            self.kmods[n].weak = weak;
         }
         Ok(())
     }
 
     /// Names and aliases to kmods, in the order written, `n` itself left out.
-    fn resolve_soft(&self, n: usize, names: &[String], known: &mut BTreeMap<String, Vec<KmodId>>) -> Vec<KmodId> {
+    fn resolve_soft<'a>(
+        &self,
+        n: usize,
+        names: impl IntoIterator<Item = &'a String>,
+        known: &mut BTreeMap<String, Vec<KmodId>>,
+    ) -> Vec<KmodId> {
         let mut ids = Vec::new();
         for name in names {
             for &id in known.entry(name.clone()).or_insert_with(|| self.lookup(name)).iter() {

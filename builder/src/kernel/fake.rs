@@ -22,7 +22,7 @@ pub(super) fn package(kmods: &[(&str, &[&str])], files: &[(&str, &str)]) -> Tree
     let mut order = String::new();
     for (at, modinfo) in kmods {
         insert(format!("{modules}/kernel/{at}"), fake::kmod(modinfo).into());
-        order += &format!("kernel/{at}\n");
+        order.extend(["kernel/", at, "\n"]);
     }
     insert(format!("{modules}/modules.order"), order.into());
     insert(format!("boot/vmlinuz-{RELEASE}"), b"kernel"[..].into());

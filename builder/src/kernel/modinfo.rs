@@ -8,16 +8,21 @@ pub struct Modinfo {
     pub depends: Vec<String>,
     /// Globs over modaliases, and other names it answers to (`fs-ext4`).
     pub aliases: Vec<String>,
-    /// Names or aliases to try before it.
-    pub pre: Vec<String>,
-    /// Names or aliases to try after it.
-    pub post: Vec<String>,
+    /// A line of modules.softdep each.
+    pub softdeps: Vec<Softdep>,
     /// Names it may ask for while it runs: they should be at hand, not loaded.
     pub weak: Vec<String>,
     /// Paths or globs below lib/firmware.
     pub firmware: Vec<String>,
     /// Release and build options it was made for: `6.1.0-40-amd64 SMP …`.
     pub vermagic: Option<String>,
+}
+
+/// Names or aliases to try before a kmod and after it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Softdep {
+    pub pre: Vec<String>,
+    pub post: Vec<String>,
 }
 
 impl Modinfo {
@@ -37,27 +42,33 @@ impl Modinfo {
         match key {
             "depends" => self.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(String::from)),
             "alias" => self.aliases.push(value.to_string()),
-            "softdep" => self.add_softdep(value),
+            "softdep" => self.softdeps.push(Softdep::parse(value)),
             "weakdep" => self.weak.extend(value.split_ascii_whitespace().map(String::from)),
             "firmware" => self.firmware.push(value.to_string()),
             "vermagic" => self.vermagic = Some(value.to_string()),
             _ => {}
         }
     }
+}
 
+impl Softdep {
     /// `pre: a b post: c`. Words before the first key mean nothing to
     /// modprobe (modprobe.d(5)), and cifs has some.
-    fn add_softdep(&mut self, value: &str) {
+    fn parse(value: &str) -> Self {
+        let mut softdep = Self::default();
         let mut list = None;
         for word in value.split_ascii_whitespace() {
-            match (word, &mut list) {
-                ("pre:", _) => list = Some(false),
-                ("post:", _) => list = Some(true),
-                (word, Some(false)) => self.pre.push(word.to_string()),
-                (word, Some(true)) => self.post.push(word.to_string()),
-                (_, None) => {}
+            match word {
+                "pre:" => list = Some(&mut softdep.pre),
+                "post:" => list = Some(&mut softdep.post),
+                word => {
+                    if let Some(list) = &mut list {
+                        list.push(word.to_string());
+                    }
+                }
             }
         }
+        softdep
     }
 }
 
@@ -86,7 +97,8 @@ mod tests {
         );
         assert_eq!(info.depends, ["jbd2", "mbcache"]);
         assert_eq!(info.aliases, ["fs-ext4"]);
-        assert_eq!((info.pre, info.post), (vec!["crypto-crc32c".to_string()], vec!["b".to_string()]));
+        let both = Softdep { pre: vec!["crypto-crc32c".into()], post: vec!["b".into()] };
+        assert_eq!(info.softdeps, [both, Softdep::default()]);
         assert_eq!(info.weak, ["x", "y"]);
         assert_eq!(info.firmware, ["a/b.bin"]);
         assert_eq!(info.vermagic.as_deref(), Some("6.1.0 SMP"));

@@ -1,0 +1,178 @@
+//! A distribution's kernel package: every one of its kmods.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use builder::deb;
+use builder::kernel::{Catalog, Kernel, KmodId, Selection, select, stage};
+use init::kmods::KmodIndex;
+use tree::{Provenance, TreePath};
+
+use crate::{or_skip, output, tool};
+
+/// The package is named by this variable: 70 MB are not for a repository.
+const PACKAGE: &str = "LIVEROOT_TEST_KERNEL_DEB";
+
+struct Sample {
+    kernel: Kernel,
+    catalog: Catalog,
+}
+
+fn sample() -> Option<&'static Sample> {
+    static SAMPLE: OnceLock<Option<Sample>> = OnceLock::new();
+    let load = || {
+        let package = or_skip(std::env::var_os(PACKAGE).map(PathBuf::from), PACKAGE)?;
+        let from = Provenance::new("package");
+        let kernel = Kernel::from_tree(&deb::load(&package, &from).unwrap(), &from).unwrap();
+        let catalog = Catalog::scan(&kernel).unwrap();
+        Some(Sample { kernel, catalog })
+    };
+    SAMPLE.get_or_init(load).as_ref()
+}
+
+/// lib/modules/RELEASE of the sample below a directory, as depmod wants it.
+fn unpack(kernel: &Kernel, below: &Path) -> PathBuf {
+    let dir = below.join("lib/modules").join(&kernel.release);
+    for item in kernel.modules.walk() {
+        let path = dir.join(item.path.to_string().trim_start_matches('/'));
+        match item.content() {
+            Some(content) => drop(io::copy(&mut content.open().unwrap(), &mut File::create(path).unwrap()).unwrap()),
+            None => fs::create_dir_all(path).unwrap(),
+        }
+    }
+    dir
+}
+
+fn live(sample: &Sample) -> Selection {
+    select(&sample.catalog, &["@live".to_string()], &Provenance::new("profile")).unwrap()
+}
+
+/// One unpacked copy serves both tests: it is 400 MB.
+#[test]
+fn loading_order_equals_that_of_depmod_and_modprobe() {
+    let (Some(depmod), Some(modprobe), Some(sample)) = (tool("depmod"), tool("modprobe"), sample()) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = unpack(&sample.kernel, scratch.path());
+    output(Command::new(depmod).arg("-b").arg(scratch.path()).arg(&sample.kernel.release));
+    let theirs = fs::read_to_string(dir.join("modules.dep")).unwrap();
+    assert!(modules_dep(&sample.catalog) == theirs, "modules.dep differs");
+
+    // The host's own configuration may have softdeps too.
+    let config = scratch.path().join("modprobe.d");
+    fs::create_dir(&config).unwrap();
+    let mut modprobe = Command::new(modprobe);
+    modprobe.arg("-C").arg(config).arg("-d").arg(scratch.path()).args(["-S", &sample.kernel.release]);
+    modprobe.args(["--show-depends", "--all"]).args(sample.catalog.kmods().map(|(_, kmod)| &kmod.name));
+    let theirs = output(&mut modprobe);
+    // It has lines for what is built in too.
+    let mut theirs = theirs.lines().filter_map(|line| line.strip_prefix("insmod ")).map(str::trim);
+    for (id, kmod) in sample.catalog.kmods() {
+        let mut ours = Probe { catalog: &sample.catalog, visited: BTreeSet::new(), order: Vec::new() };
+        ours.visit(id);
+        for needed in ours.order {
+            let path = dir.join(relative(&sample.catalog.get(needed).path));
+            assert_eq!(theirs.next(), path.to_str(), "for {}", kmod.name);
+        }
+    }
+    assert_eq!(theirs.next(), None);
+}
+
+fn modules_dep(catalog: &Catalog) -> String {
+    let mut text = String::new();
+    for (_, kmod) in catalog.kmods() {
+        text += &relative(&kmod.path);
+        text.push(':');
+        for &dep in kmod.deps.iter().rev() {
+            write!(text, " {}", relative(&catalog.get(dep).path)).unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn relative(path: &TreePath) -> String {
+    path.to_string().trim_start_matches('/').to_string()
+}
+
+/// How libkmod walks dependencies and softdeps (kmod: `kmod_module_get_probe_list`).
+struct Probe<'a> {
+    catalog: &'a Catalog,
+    visited: BTreeSet<KmodId>,
+    order: Vec<KmodId>,
+}
+
+impl Probe<'_> {
+    fn visit(&mut self, id: KmodId) {
+        if self.visited.insert(id) {
+            for &dep in &self.catalog.get(id).deps {
+                self.with_soft(dep);
+            }
+            self.with_soft(id);
+        }
+    }
+
+    fn with_soft(&mut self, id: KmodId) {
+        // modprobe reads one line of softdeps and no more.
+        let softdep = self.catalog.get(id).info.softdeps.first().cloned().unwrap_or_default();
+        self.visit_all(&softdep.pre);
+        self.order.push(id);
+        self.visit_all(&softdep.post);
+    }
+
+    fn visit_all(&mut self, names: &[String]) {
+        for id in names.iter().flat_map(|name| self.catalog.lookup(name)) {
+            self.visit(id);
+        }
+    }
+}
+
+/// One of each kind that the set is for. Built in is as good.
+const LIVE: &str = "ahci ata_piix nvme xhci_pci ehci_pci ohci_pci uhci_hcd usb_storage uas sdhci_pci sdhci_acpi mmc_block \
+    rtsx_pci_sdmmc virtio_pci virtio_blk virtio_scsi hv_storvsc hv_vmbus xen_blkfront vmw_pvscsi mptspi mptsas sd_mod \
+    sr_mod loop squashfs overlay erofs isofs udf vfat exfat ext4 xfs btrfs dm_verity sha256_generic crc32c_generic \
+    nls_cp437 nls_ascii nls_utf8 nls_iso8859_1 usbhid hid_generic i2c_hid_acpi hid_hyperv atkbd i8042";
+
+#[test]
+fn the_live_set_has_what_boots_a_pc_and_no_more_than_that() {
+    let Some(sample) = sample() else { return };
+    let live = live(sample);
+    for name in LIVE.split_whitespace() {
+        let there = sample.catalog.find(name).is_some_and(|id| live.contains(id));
+        assert!(there || sample.catalog.builtin.has(name), "{name} is not in @live");
+    }
+    let elsewhere = ["sound", "drivers/gpu", "drivers/net", "drivers/media", "drivers/infiniband", "net"];
+    for (id, reason) in live.iter() {
+        let path = relative(&sample.catalog.get(id).path);
+        let foreign = elsewhere.iter().any(|dir| path.starts_with(&format!("kernel/{dir}/")));
+        assert!(!foreign, "{path} is in @live: {reason}");
+    }
+    let staged = stage(&sample.kernel, &sample.catalog, &live).unwrap();
+    let mut all = staged.index.into_bytes();
+    for item in staged.tree.walk() {
+        all.extend(item.content().map(|content| content.read_all(1 << 24).unwrap()).unwrap_or_default());
+    }
+    let packed = zstd::bulk::compress(&all, 19).unwrap().len();
+    // Of the 6 MiB that the whole default initramfs may have.
+    assert!(packed < 5 << 20, "@live is {packed} bytes, {} unpacked", all.len());
+}
+
+#[test]
+fn the_index_of_the_live_set_is_complete() {
+    let Some(sample) = sample() else { return };
+    let staged = stage(&sample.kernel, &sample.catalog, &live(sample)).unwrap();
+    let index = KmodIndex::parse(&staged.index).unwrap();
+    assert_eq!(index.release, sample.kernel.release);
+    for kmod in &index.kmods {
+        let path = format!("lib/modules/{}/{}", index.release, kmod.path);
+        assert!(staged.tree.contains(&TreePath::new(&path).unwrap()), "{path}");
+        let known = sample.catalog.get(sample.catalog.find(kmod.name).unwrap());
+        assert_eq!(kmod.deps.len(), known.deps.len(), "{}: everything it needs is staged", kmod.name);
+    }
+    assert!(index.builtin.contains(&"atkbd"));
+    assert!(sample.catalog.warnings.is_empty(), "{:?}", sample.catalog.warnings);
+}
