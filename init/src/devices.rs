@@ -104,11 +104,22 @@ impl Devices {
     }
 
     pub(crate) fn stop(&mut self) {
-        for job in self.workers.hanging() {
-            warn!("left behind, since it does not end: {job:?}");
+        for what in self.hanging() {
+            warn!("left behind: {what}");
         }
         self.workers.dismiss();
         self.socket = None;
+    }
+
+    /// Sentences, for the log and the rescue prompt.
+    pub(crate) fn hanging(&self) -> Vec<String> {
+        let sentence = |job: &Job| match job {
+            Job::Insert { kmod, .. } => {
+                format!("kmod {} does not finish: a device of its does not answer", self.kmods.name(*kmod))
+            }
+            Job::Probe { name } => format!("/dev/{name} does not answer"),
+        };
+        self.workers.hanging().map(sentence).collect()
     }
 
     pub(crate) fn kmods(&self) -> &Kmods {

@@ -112,13 +112,13 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
-    let hanging: Vec<&str> = devices.disks.iter().filter(|disk| disk.hangs()).map(|disk| disk.name.as_str()).collect();
+    let hanging = devices.hanging();
     let seconds = (waited + Duration::from_millis(500)).as_secs();
     let mut what = format!("no medium with {wanted} within {seconds} s, among {} devices", devices.disks.len());
     let code = if hanging.is_empty() {
         Code::NoMedium
     } else {
-        let _ = write!(what, "; no answer from {}", hanging.join(", "));
+        let _ = write!(what, "; {}", hanging.join("; "));
         Code::Timeout
     };
     let near = devices.disks.iter().filter_map(|disk| Some((disk, disk.found()?)));
@@ -142,6 +142,7 @@ pub(crate) fn report(devices: &Devices, facts: Option<&ImageFacts>) -> Vec<Strin
     if lines.is_empty() {
         lines.push("no block device at all".into());
     }
+    lines.extend(devices.hanging());
     let storage = devices.kmods().unserved().filter(|modalias| may_lead_to_storage(modalias));
     lines.extend(storage.map(|modalias| format!("no kmod in this image for {modalias}")));
     lines

@@ -9,9 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::{Pid, SysconfVar, read, sysconf, write};
+use nix::unistd::{SysconfVar, read, sysconf, write};
 
 use crate::{kmod, probe, sys};
 
@@ -50,7 +49,6 @@ pub(crate) struct Workers {
 
 #[derive(Debug)]
 struct Worker {
-    pid: Pid,
     socket: OwnedFd,
     busy: Option<(Job, Instant)>,
 }
@@ -85,13 +83,14 @@ impl Workers {
         // Without another process the boot goes on with those it has; a
         // machine that cannot fork once says so at the deadline, by the list
         // of devices that nothing was learned of.
-        let pid = sys::fork(|| {
+        sys::fork(|| {
             // Copies of ours would keep the others from seeing PID 1 leave.
             self.all.clear();
             work(&theirs);
             0
-        });
-        self.all.push(Worker { pid: pid.ok()?, socket: ours, busy: None });
+        })
+        .ok()?;
+        self.all.push(Worker { socket: ours, busy: None });
         Some(self.all.len() - 1)
     }
 
@@ -119,11 +118,11 @@ impl Workers {
         Some((job, answer))
     }
 
+    /// None of them is killed: a driver that starts a kernel thread while its
+    /// loader has a signal pending fails, and its device stays dead. Each
+    /// ends when it finds its socket closed.
     pub(crate) fn dismiss(&mut self) {
-        for worker in self.all.drain(..) {
-            // Dead already is as good, and one that hangs dies when it can.
-            let _ = kill(worker.pid, Signal::SIGKILL);
-        }
+        self.all.clear();
     }
 
     /// When the next one begins to count as hanging.
