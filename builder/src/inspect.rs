@@ -9,9 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use backhand::FilesystemReader;
-use init::contract::initramfs;
+use init::contract::{initramfs, medium};
 use init::facts::ImageFacts;
-use tree::{Provenance, Tree, TreePath};
+use init::manifest::{MAX_LEN, Manifest};
+use tree::{Content, Provenance, Tree, TreePath};
 
 use crate::progress::bytes;
 
@@ -51,8 +52,45 @@ fn kind(file: &File) -> Option<ImageKind> {
     archives.into_iter().any(|wanted| magic(0, wanted)).then_some(ImageKind::Initramfs)
 }
 
-fn iso(path: &Path, _list: bool) -> Result<String> {
-    Ok(format!("ISO 9660 image, {}\n", bytes(path.metadata()?.len())))
+fn iso(path: &Path, list: bool) -> Result<String> {
+    let len = path.metadata()?.len();
+    let image = iso::read::Iso::open(Content::host(path, len))?;
+    let tree = image.tree()?;
+    let mut text = String::new();
+    writeln!(text, "ISO 9660 image, {}", bytes(len))?;
+    writeln!(text, "volume ID  {}", image.volume_id())?;
+    for entry in image.boot_entries()?.iter().filter(|entry| entry.bootable) {
+        let firmware = if entry.platform == 0xef { "UEFI" } else { "BIOS" };
+        writeln!(text, "boots by   {firmware}, El Torito image at sector {}", entry.lba)?;
+    }
+    let live = |name: &str| TreePath::new(format!("{}/{name}", medium::DIR));
+    match tree.get(&live(medium::MANIFEST)?).and_then(|item| item.content().cloned()) {
+        Some(manifest) => {
+            let manifest = Manifest::parse(&manifest.read_all(MAX_LEN as u64)?).context("the manifest")?;
+            writeln!(
+                text,
+                "name       {}\nmode       {}\nboot-id    {}",
+                manifest.name, manifest.mode, manifest.boot_id
+            )?;
+            for part in &manifest.parts {
+                let there = tree.get(&live(&part.path)?).and_then(|item| item.content().map(Content::len));
+                let state = match there {
+                    None => " (MISSING)",
+                    Some(len) if len != part.size => " (OF ANOTHER SIZE)",
+                    Some(_) => "",
+                };
+                writeln!(
+                    text,
+                    "part       {}, {}, {} unpacked{state}",
+                    part.path,
+                    bytes(part.size),
+                    bytes(part.unpacked)
+                )?;
+            }
+        }
+        None => writeln!(text, "no manifest: not one of liveroot's")?,
+    }
+    finish(text, &tree, list)
 }
 
 fn squashfs(file: File, list: bool) -> Result<String> {
