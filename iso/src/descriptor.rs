@@ -3,7 +3,7 @@
 use crate::Image;
 use crate::date;
 use crate::directory::Namespace;
-use crate::format::{SECTOR, STANDARD_ID, both16, both32, descriptor_type, put};
+use crate::format::{APPLICATION_USE, SECTOR, STANDARD_ID, both16, both32, descriptor_type, put};
 use crate::joliet;
 use crate::layout::LayoutError;
 
@@ -99,6 +99,8 @@ pub(crate) fn volume(namespace: Namespace, texts: &Texts, anchors: &Anchors) -> 
     put(&mut out, 847, &date::LONG_UNSET);
     put(&mut out, 864, &date::LONG_UNSET);
     out[881] = 1;
+    // isomd5sum takes spaces for "unused" and nothing else.
+    out[APPLICATION_USE].fill(b' ');
     out
 }
 
@@ -160,7 +162,7 @@ mod tests {
             (574, b"liveroot "),
             (813, b"2024022923595900\x002024022923595900\0"),
             (847, b"0000000000000000\x000000000000000000\0\x01\0"),
-            (883, &[0; 2048 - 883]),
+            (883, &[b' '; 512]),
         ];
         for (offset, field) in expected {
             assert_eq!(&bytes[offset..offset + field.len()], field, "at {offset}");

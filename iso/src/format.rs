@@ -22,6 +22,9 @@ pub(crate) mod descriptor_type {
 /// ECMA-119 8.1.2.
 pub(crate) const STANDARD_ID: &[u8; 5] = b"CD001";
 
+/// ECMA-119 8.4.32: a primary descriptor's bytes for whoever wrote it.
+pub(crate) const APPLICATION_USE: std::ops::Range<usize> = 883..1395;
+
 /// ECMA-119 9.1.6: file flags.
 pub(crate) mod flag {
     pub(crate) const DIRECTORY: u8 = 0x02;

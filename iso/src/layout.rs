@@ -56,6 +56,8 @@ const SYMLINK_MAX: usize = 4095;
 #[derive(Debug)]
 pub(crate) enum Piece<'a> {
     Bytes(Vec<u8>),
+    /// Completed with the media sum when that is known.
+    PrimaryDescriptor(Vec<u8>),
     /// Rendered when it is its turn: the directories of a large tree need not
     /// stand in memory together.
     Directory {
@@ -120,6 +122,7 @@ pub struct Layout<'a> {
     volumes: Vec<Volume<'a>>,
     leaves: HashMap<LeafId, Extent>,
     pub(crate) pieces: Vec<Placed<'a>>,
+    pub(crate) media_sum: bool,
     sectors: u32,
 }
 
@@ -204,7 +207,7 @@ pub fn layout<'a>(image: &Image<'a>) -> Result<Layout<'a>, LayoutError> {
     pieces.extend(files);
     pieces.extend(appended.map(|(extent, content)| Placed { extent, piece: Piece::Appended(content) }));
     pieces.extend(last);
-    Ok(Layout { tree: image.tree, volumes, leaves, pieces, sectors: end })
+    Ok(Layout { tree: image.tree, volumes, leaves, pieces, media_sum: image.media_sum, sectors: end })
 }
 
 /// The sectors of one set of volume descriptors. The primary one comes first
@@ -229,7 +232,10 @@ impl DescriptorSet {
     /// `descriptors` is the primary one, then the others.
     fn pieces<'a>(&self, catalog: Option<u32>, mut descriptors: impl Iterator<Item = Vec<u8>>) -> Vec<Placed<'a>> {
         let mut pieces = Vec::new();
-        pieces.extend(descriptors.next().map(|primary| Placed::bytes(self.primary, primary)));
+        pieces.extend(descriptors.next().map(|primary| {
+            let extent = Extent { lba: self.primary, len: SECTOR as u64 };
+            Placed { extent, piece: Piece::PrimaryDescriptor(primary) }
+        }));
         let record = self.boot_record.zip(catalog);
         pieces.extend(record.map(|(at, catalog)| Placed::bytes(at, el_torito::boot_record(catalog))));
         pieces.extend((self.supplementary..).zip(descriptors).map(|(lba, bytes)| Placed::bytes(lba, bytes)));

@@ -15,6 +15,7 @@ mod format;
 mod joliet;
 mod label;
 mod layout;
+mod media_sum;
 mod name;
 pub mod read;
 mod rock_ridge;
@@ -49,6 +50,9 @@ pub struct Image<'a> {
     /// Sectors of zeros at the end. Drives that read ahead fail on the last
     /// sectors of a disc burnt track-at-once; 150 is what other writers add.
     pub pad_sectors: u32,
+    /// Put isomd5sum's checksum into the primary descriptor, for `checkisomd5`
+    /// and `rd.live.check`. Contents are then read twice.
+    pub media_sum: bool,
 }
 
 impl<'a> Image<'a> {
@@ -66,6 +70,7 @@ impl<'a> Image<'a> {
             boot: None,
             system_area: SystemArea::None,
             pad_sectors: 0,
+            media_sum: false,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use tree::{Content, TreePath};
 
 use crate::Layout;
-use crate::format::{SECTOR, SYSTEM_AREA_SECTORS};
+use crate::format::{APPLICATION_USE, SECTOR, SYSTEM_AREA_SECTORS, put};
 use crate::layout::Piece;
+use crate::media_sum::MediaSum;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -25,12 +26,35 @@ impl Layout<'_> {
     /// Appends the whole image to `out`; `progress` is told from time to time
     /// how many bytes have been written.
     pub fn write(&self, out: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<(), WriteError> {
+        let mut media_sum = None;
+        if self.media_sum {
+            // The sum stands before what it is the sum of.
+            let mut hasher = MediaSum::new(self.len());
+            self.append(&mut hasher, &mut |_| {}, None)?;
+            media_sum = Some(hasher.finish());
+        }
+        self.append(out, progress, media_sum.as_deref())
+    }
+
+    fn append(
+        &self,
+        out: &mut dyn Write,
+        progress: &mut dyn FnMut(u64),
+        media_sum: Option<&str>,
+    ) -> Result<(), WriteError> {
         let mut sink = Sink { out, written: 0, progress, buffer: vec![0; CHUNK] };
         for placed in &self.pieces {
             sink.zeros_to(u64::from(placed.extent.lba) * SECTOR as u64).map_err(WriteError::Output)?;
             let start = sink.written;
             match &placed.piece {
                 Piece::Bytes(bytes) => sink.bytes(bytes).map_err(WriteError::Output)?,
+                Piece::PrimaryDescriptor(bytes) => {
+                    let mut bytes = bytes.clone();
+                    if let (Some(sum), SYSTEM_AREA_SECTORS) = (media_sum, placed.extent.lba) {
+                        put(&mut bytes, APPLICATION_USE.start, sum.as_bytes());
+                    }
+                    sink.bytes(&bytes).map_err(WriteError::Output)?;
+                }
                 Piece::Directory { volume, directory } => {
                     sink.bytes(&self.render_directory(*volume, *directory)).map_err(WriteError::Output)?;
                 }
