@@ -9,20 +9,23 @@ use crate::{root, run, target, toybox};
 
 /// The release `liveroot` of this checkout, with our toybox embedded.
 pub(crate) struct Builder {
-    pub(crate) program: PathBuf,
-    pub(crate) cache: PathBuf,
+    program: PathBuf,
+    cache: PathBuf,
+    toybox: PathBuf,
 }
 
 impl Builder {
     pub(crate) fn build() -> Result<Self> {
         let toybox = toybox::build()?;
-        run::run(run::cargo().args(["build", "--release", "--package", "liveroot"]).env("LIVEROOT_TOYBOX", toybox))?;
-        Ok(Self { program: target().join("release/liveroot"), cache: target().join("cache") })
+        let builder = Self { program: target().join("release/liveroot"), cache: target().join("cache"), toybox };
+        run::run(builder.environment(run::cargo().args(["build", "--release", "--package", "liveroot"])))?;
+        Ok(builder)
     }
 
-    /// What a program that runs the builder finds it by.
+    /// What a program that builds the builder or runs it finds things by.
     pub(crate) fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("LIVEROOT_BIN", &self.program).env("LIVEROOT_CACHE", &self.cache)
+        command.env("LIVEROOT_BIN", &self.program);
+        command.env("LIVEROOT_CACHE", &self.cache).env("LIVEROOT_TOYBOX", &self.toybox)
     }
 
     pub(crate) fn image(&self, profile: &str, append: &str, image: &Path) -> Result<()> {

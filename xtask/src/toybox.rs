@@ -47,7 +47,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         return Ok(path);
     }
     let home = target().join("cache/toybox");
-    let (program, stamp) = (home.join("toybox"), home.join("built-from"));
+    let (program, commands, stamp) = (home.join("toybox"), home.join("toybox.applets"), home.join("built-from"));
     let recipe = recipe();
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == recipe) {
         return Ok(program);
@@ -62,10 +62,8 @@ pub(crate) fn build() -> Result<PathBuf> {
         fs::remove_file(old)?;
     }
     fs::copy(source.join("toybox"), &program).context("make left no toybox")?;
-    // The builder must not run a program to know its commands: it may be for
-    // another machine. So the list goes with the program.
-    let applets = run::output(Command::new(&program).arg("--long"))?;
-    fs::write(home.join("toybox.applets"), applets)?;
+    // The builder asks no program what it can do: it may be for another machine.
+    fs::write(commands, run::output(Command::new(&program).arg("--long"))? + "\n")?;
     fs::write(&stamp, recipe)?;
     Ok(program)
 }
