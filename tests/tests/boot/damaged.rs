@@ -20,7 +20,7 @@ fn a_truncated_package_is_named_and_leaves_no_file() -> Result<()> {
     let mut guest = Machine::new(&cut, Attach::Virtio).with_kernel(kernel).start(accel)?;
 
     let fault = guest.console.expect("E_TRUNCATED ", BOOT)?;
-    assert!(fault.contains("second.tar.xz"), "the package is not named: {fault}");
+    assert!(fault.contains("packages/03-second.tar.xz"), "the package is not named: {fault}");
     guest.console.wait("the rescue prompt", SOON, |text| text.contains("liveroot> ").then_some(()))?;
     guest.type_line("sh")?;
     guest.type_line("echo $((6*7)) files: $(ls /etc/test-packages /etc/test-last 2>/dev/null)")?;
@@ -32,7 +32,7 @@ fn a_truncated_package_is_named_and_leaves_no_file() -> Result<()> {
 fn with_cut_package(image: &Image, xorriso: &Tool, dir: &Path) -> Result<PathBuf> {
     let (files, iso) = (dir.join("files"), dir.join("cut.iso"));
     succeed(std::process::Command::new("cp").arg("-r").arg(image.file("live")?).arg(&files))?;
-    let package = files.join("packages/second.tar.xz");
+    let package = files.join("packages/03-second.tar.xz");
     let whole = fs::metadata(&package).with_context(|| package.display().to_string())?.len();
     OpenOptions::new().write(true).open(&package)?.set_len(whole / 2)?;
 

@@ -13,7 +13,7 @@ fn cdfs_reads_the_files_that_bsdtar_unpacked() -> Result<()> {
     let Some(image) = Image::of("ram")? else { return Ok(()) };
     let iso = ISO9660::new(File::open(&image.iso)?)?;
     assert!(iso.is_rr(), "cdfs finds no Rock Ridge");
-    for path in ["live/manifest", "live/packages/second.tar.xz", "boot/vmlinuz"] {
+    for path in ["live/manifest", "live/packages/03-second.tar.xz", "boot/vmlinuz"] {
         let found = iso.open(path)?.with_context(|| format!("cdfs finds no {path}"))?;
         let DirectoryEntry::File(file) = found else { bail!("cdfs takes {path} for something else than a file") };
         let mut bytes = Vec::new();

@@ -33,7 +33,7 @@ fn xorriso_finds_the_volume_and_both_ways_to_boot() -> Result<()> {
 fn isoinfo_lists_what_bsdtar_unpacked() -> Result<()> {
     let (Some(image), Some(isoinfo)) = (Image::of("ram")?, Tool::find("isoinfo")?) else { return Ok(()) };
     let listing = isoinfo.output(&["-R", "-f", "-i"], &image.iso)?;
-    for path in ["/live/manifest", "/live/packages/second.tar.xz", "/boot/vmlinuz", "/boot/initramfs.img"] {
+    for path in ["/live/manifest", "/live/packages/03-second.tar.xz", "/boot/vmlinuz", "/boot/initramfs.img"] {
         assert!(listing.lines().any(|line| line == path), "no {path} in:\n{listing}");
         let theirs = isoinfo.command().args(["-R", "-x", path, "-i"]).arg(&image.iso).output()?;
         assert!(theirs.stdout == fs::read(image.file(&path[1..])?)?, "isoinfo and bsdtar read {path} differently");
