@@ -11,6 +11,7 @@ use super::modinfo::{Modinfo, canonical};
 use super::order::{self, Cycle};
 use super::scan::{self, Scanned};
 use super::symbols::{Exporters, Symbols};
+use super::unsaid;
 use crate::elf::Malformed;
 
 /// A kmod's place in [`Catalog::kmods`].
@@ -29,8 +30,8 @@ pub struct Kmod {
     pub direct: Vec<KmodId>,
     /// Everything it needs, in loading order: its line of modules.dep, reversed.
     pub deps: Vec<KmodId>,
-    /// What its softdeps ask to try before it, names and aliases resolved: all
-    /// of them, where modprobe takes the first line alone.
+    /// What to try before it, names and aliases resolved: all its softdeps,
+    /// where modprobe takes the first line alone, and what it does not say.
     pub pre: Vec<KmodId>,
     /// What it may ask for while it runs, resolved likewise.
     pub weak: Vec<KmodId>,
@@ -147,8 +148,10 @@ impl Catalog {
             self.kmods[n].direct = direct.into_iter().map(KmodId).collect();
             self.kmods[n].deps = all.into_iter().map(KmodId).collect();
             let info = &self.kmods[n].info;
-            let pre = info.softdeps.iter().flat_map(|softdep| &softdep.pre);
-            let (pre, weak) = (self.resolve_soft(n, pre, &mut known), self.resolve_soft(n, &info.weak, &mut known));
+            let said = info.softdeps.iter().flat_map(|softdep| &softdep.pre).map(String::as_str);
+            let pre = said.chain(unsaid::pre(&self.kmods[n].name).iter().copied());
+            let pre = self.resolve_soft(n, pre, &mut known);
+            let weak = self.resolve_soft(n, info.weak.iter().map(String::as_str), &mut known);
             self.kmods[n].pre = pre;
             self.kmods[n].weak = weak;
         }
@@ -159,12 +162,12 @@ impl Catalog {
     fn resolve_soft<'a>(
         &self,
         n: usize,
-        names: impl IntoIterator<Item = &'a String>,
+        names: impl Iterator<Item = &'a str>,
         known: &mut BTreeMap<String, Vec<KmodId>>,
     ) -> Vec<KmodId> {
         let mut ids = Vec::new();
         for name in names {
-            for &id in known.entry(name.clone()).or_insert_with(|| self.lookup(name)).iter() {
+            for &id in known.entry(name.into()).or_insert_with(|| self.lookup(name)).iter() {
                 if id.0 != n && !ids.contains(&id) {
                     ids.push(id);
                 }
@@ -236,6 +239,13 @@ mod tests {
         let catalog = catalog.unwrap();
         let ext4 = catalog.get(catalog.find("ext4").unwrap());
         assert_eq!(names(&catalog, &ext4.pre), ["crc32c_intel", "crc32c_generic"]);
+    }
+
+    #[test]
+    fn what_a_kmod_asks_for_while_it_runs_is_tried_before_it() {
+        let catalog = scan(&[("fs/vfat.ko", &[]), ("nls/nls_cp437.ko", &[]), ("nls/nls_utf8.ko", &[])], &[]).unwrap();
+        let vfat = catalog.get(catalog.find("vfat").unwrap());
+        assert_eq!(names(&catalog, &vfat.pre), ["nls_cp437", "nls_utf8"]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod select;
 pub mod sets;
 mod stage;
 mod symbols;
+mod unsaid;
 
 use std::collections::BTreeSet;
 use std::io;
