@@ -38,7 +38,9 @@ pub fn encode_payload(
 ) -> Result<Vec<EncodedPart>> {
     match (&plan.payload, staged) {
         (Payload::Root(root), StagedPayload::Root(tree)) => {
-            squashfs::losses(tree).iter().for_each(|loss| progress.note(&format!("note: {loss}")));
+            for loss in squashfs::losses(tree) {
+                progress.note(&format!("note: {loss}"));
+            }
             let step = progress.step(format!("squashfs {}", root.compress), None);
             let mut file = scratch_file(scratch)?;
             let len = squashfs::write(tree, root.compress, plan.epoch, &mut file)?;
@@ -208,7 +210,11 @@ fn encode(
 ) -> Result<File> {
     let mut encoder = codec.encoder(decoder, BufWriter::new(scratch_file(scratch)?))?;
     fill(&mut encoder)?;
-    encoder.finish()?.into_inner().map_err(|e| e.into_error()).context("a scratch file cannot be written")
+    encoder
+        .finish()?
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)
+        .context("a scratch file cannot be written")
 }
 
 fn encoded(path: String, file: File, unpacked: u64, required: bool, privileged: bool) -> Result<EncodedPart> {

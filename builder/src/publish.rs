@@ -23,7 +23,7 @@ pub enum PublishError {
 #[derive(Debug)]
 pub struct Draft {
     file: Flock<File>,
-    draft: PathBuf,
+    path: PathBuf,
     target: PathBuf,
     published: bool,
 }
@@ -46,9 +46,9 @@ impl Draft {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{name}.draft-");
         remove_stale(dir, &prefix).map_err(failed)?;
-        let draft = dir.join(format!("{prefix}{}", std::process::id()));
-        let file = create_locked(&draft).map_err(failed)?;
-        Ok(Self { file, draft, target: target.into(), published: false })
+        let path = dir.join(format!("{prefix}{}", std::process::id()));
+        let file = create_locked(&path).map_err(failed)?;
+        Ok(Self { file, path, target: target.into(), published: false })
     }
 
     pub fn file(&mut self) -> &mut File {
@@ -59,7 +59,7 @@ impl Draft {
         let target = self.target.clone();
         let failed = |source| PublishError::Write { path: target.clone(), source };
         self.file.flush().and_then(|()| self.file.sync_all()).map_err(failed)?;
-        fs::rename(&self.draft, &self.target).map_err(failed)?;
+        fs::rename(&self.path, &self.target).map_err(failed)?;
         self.published = true;
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if !self.published {
             // Nobody asked for this name; the next run tries again.
-            let _ = fs::remove_file(&self.draft);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

@@ -72,7 +72,7 @@ fn compressor(codec: Codec) -> Result<FilesystemCompressor, SquashfsError> {
     FilesystemCompressor::new(compressor, options).map_err(SquashfsError::Write)
 }
 
-fn insert<'w>(writer: &mut FilesystemWriter<'_, '_, 'w>, item: &Item<'_>) -> Result<(), SquashfsError> {
+fn insert(writer: &mut FilesystemWriter<'_, '_, '_>, item: &Item<'_>) -> Result<(), SquashfsError> {
     let meta = item.meta;
     let header = NodeHeader::new(meta.mode as u16, meta.uid, meta.gid, seconds(meta.mtime));
     if item.path.is_root() {

@@ -1,6 +1,8 @@
 //! isolinux: BIOS boot from CD by El Torito, and from disks and sticks by the
 //! isohybrid master boot record.
 
+use std::fmt::Write;
+
 use init::contract::medium;
 use tree::{Conflict, Content, Provenance, Tree, TreePath};
 
@@ -57,16 +59,17 @@ pub fn stage(boot: &BootPlan, files: &LoaderFiles) -> Result<Isolinux, IsolinuxE
 fn config(boot: &BootPlan) -> String {
     let mut text = String::from("SERIAL 0 115200\nPROMPT 0\n");
     if boot.timeout > 0 {
-        text += &format!("UI menu.c32\nMENU TITLE Boot\nTIMEOUT {}\n", boot.timeout * 10);
+        let _ = writeln!(text, "UI menu.c32\nMENU TITLE Boot\nTIMEOUT {}", boot.timeout * 10);
     } else {
-        text += "TIMEOUT 1\n";
+        text.push_str("TIMEOUT 1\n");
     }
-    text += "DEFAULT entry1\n";
+    text.push_str("DEFAULT entry1\n");
+    let (kernel, initramfs) = (medium::KERNEL, medium::INITRAMFS);
     for (n, BootEntry { title, cmdline }) in boot.entries.iter().enumerate() {
-        let (kernel, initramfs) = (medium::KERNEL, medium::INITRAMFS);
-        text += &format!("LABEL entry{}\n  MENU LABEL {title}\n  KERNEL /{kernel}\n  INITRD /{initramfs}\n", n + 1);
+        let n = n + 1;
+        let _ = writeln!(text, "LABEL entry{n}\n  MENU LABEL {title}\n  KERNEL /{kernel}\n  INITRD /{initramfs}");
         if !cmdline.is_empty() {
-            text += &format!("  APPEND {cmdline}\n");
+            let _ = writeln!(text, "  APPEND {cmdline}");
         }
     }
     text

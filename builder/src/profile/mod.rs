@@ -284,7 +284,7 @@ fn package_section(mut section: Section<'_>) -> PackageSection {
             "say `from = \"FILE.tar.xz\"`, or `name` with `userland`, `programs` or `overlays`",
         ),
         (None, true) if fields.name.is_none() => {
-            refuse("a package without a name", "add `name = \"base\"`: it becomes its file name")
+            refuse("a package without a name", "add `name = \"base\"`: it becomes its file name");
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use init::manifest::Hex;
 use sha2::{Digest, Sha256};
 
 /// A folder that only [`super::fetch`] writes to.
@@ -46,8 +47,7 @@ impl Cache {
             Wanted::Kernel { package } => self.dir.join("kernels").join(format!("{package}.deb")),
             Wanted::Root { suite, include } => {
                 let digest = Sha256::digest(include.join("\0"));
-                let digest: String = digest[..6].iter().map(|b| format!("{b:02x}")).collect();
-                self.dir.join("roots").join(format!("{suite}-{digest}.tar"))
+                self.dir.join("roots").join(format!("{suite}-{}.tar", Hex(&digest[..6])))
             }
         }
     }

@@ -159,9 +159,10 @@ fn run(program: &'static str, command: &mut Command, wanted: &Wanted) -> Result<
         source,
     })?;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    match output.status.success() {
-        true => Ok(text),
-        false => Err(FetchError::Failed { program, wanted, output: last_lines(&text, 12) }),
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(FetchError::Failed { program, wanted, output: last_lines(&text, 12) })
     }
 }
 
