@@ -1,16 +1,16 @@
 //! Where every byte of an image goes, decided before the first is written.
 //! Nothing here reads content.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use tree::{Content, Item, Kind, LeafId, Node, Tree, TreePath};
+use tree::{Content, Item, LeafId, Node, Tree, TreePath};
 
 use crate::boot_image::{self, Bios, Esp};
-use crate::descriptor::{self, Texts};
-use crate::directory::Namespace;
+use crate::descriptor::Texts;
 use crate::el_torito::{self, Patch};
-use crate::format::{DIRECTORIES_MAX, PARTITION_OFFSET, SECTOR, SYSTEM_AREA_SECTORS, sectors};
-use crate::system_area::{self, BACKUP_LEN, CYLINDER, Disk, PARTITION_ALIGN};
+use crate::format::{DIRECTORIES_MAX, SECTOR};
+use crate::placement::Placement;
+use crate::system_area::{self, Disk};
 use crate::volume::Volume;
 use crate::{Image, StartCode, SystemArea};
 
@@ -88,33 +88,6 @@ impl Placed<'_> {
     }
 }
 
-/// Hands out sectors in ascending order.
-pub(crate) struct Cursor {
-    next: u64,
-}
-
-impl Cursor {
-    pub(crate) fn take(&mut self, sectors: u64) -> u32 {
-        let at = self.next;
-        self.next += sectors;
-        // What does not fit is found at the end, when the sum is known.
-        u32::try_from(at).unwrap_or(u32::MAX)
-    }
-
-    /// A run of sectors for `len` bytes.
-    fn extent(&mut self, len: u64) -> Extent {
-        Extent { lba: self.take(sectors(len)), len }
-    }
-
-    fn align(&mut self, bytes: u64) {
-        self.next = self.next.next_multiple_of(bytes / SECTOR as u64);
-    }
-
-    fn end(&self) -> Result<u32, LayoutError> {
-        u32::try_from(self.next).map_err(|_| LayoutError::TooLarge { sectors: self.next })
-    }
-}
-
 /// See [`layout`].
 #[derive(Debug)]
 pub struct Layout<'a> {
@@ -135,113 +108,47 @@ pub fn layout<'a>(image: &Image<'a>) -> Result<Layout<'a>, LayoutError> {
     let esp = boot.efi.map(|efi| Esp::find(image.tree, efi)).transpose()?;
     let start = checked_start(image, bios.is_some(), esp.as_ref())?;
     check_symlinks(image.tree)?;
-    let is_gpt = matches!(image.system_area, SystemArea::Gpt { .. });
-    let namespaces = if image.joliet { &[Namespace::Primary, Namespace::Joliet][..] } else { &[Namespace::Primary] };
 
-    let mut cursor = Cursor { next: u64::from(SYSTEM_AREA_SECTORS) };
-    let bootable = bios.is_some() || esp.is_some();
-    let whole = DescriptorSet::take(&mut cursor, bootable, namespaces.len());
-    let partition = is_gpt.then(|| {
-        cursor.next = u64::from(PARTITION_OFFSET + SYSTEM_AREA_SECTORS);
-        DescriptorSet::take(&mut cursor, false, namespaces.len())
-    });
-    let mut leaves = unplaced_leaves(image.tree);
-    let mut volumes = namespaces
-        .iter()
-        .map(|&namespace| Volume::place(image.tree, namespace, &leaves, &mut cursor))
-        .collect::<Result<Vec<_>, _>>()?;
-    if partition.is_some() {
-        let again: Vec<_> = volumes.iter().map(|volume| volume.seen_from(PARTITION_OFFSET, &mut cursor)).collect();
-        volumes.extend(again);
-    }
-    let catalog = bootable.then(|| cursor.take(1));
-    let files = place_files(image.tree, bios.as_ref(), &mut leaves, &mut cursor);
-    let appended = match &esp {
-        Some(Esp::Appended(content)) => {
-            cursor.align(CYLINDER);
-            Some((cursor.extent(content.len()), content.clone()))
-        }
-        _ => None,
+    let placement = Placement::new(image, bios.as_ref(), esp.as_ref())?;
+    let boot_image = bios.as_ref().map(|bios| placement.leaves[&bios.id].lba);
+    let disk = Disk {
+        start: start.as_ref().zip(boot_image),
+        esp: placement.esp,
+        iso_end: placement.iso_end,
+        end: placement.end,
+        seed: &texts.seed(),
     };
-    cursor.take(u64::from(image.pad_sectors));
-    let backup = is_gpt.then(|| {
-        cursor.align(PARTITION_ALIGN);
-        cursor.take(BACKUP_LEN / SECTOR as u64)
-    });
-    if let SystemArea::Isohybrid { .. } = image.system_area {
-        cursor.align(CYLINDER);
-    }
-    let end = cursor.end()?;
-
-    let esp = match &esp {
-        Some(Esp::File(id)) => leaves.get(id).copied(),
-        _ => appended.as_ref().map(|(extent, _)| *extent),
-    };
-    let iso_end = appended.as_ref().map(|(extent, _)| extent.lba).or(backup).unwrap_or(end);
-    let boot_image = bios.as_ref().map(|bios| leaves[&bios.id].lba);
-    let disk = Disk { start: start.as_ref().zip(boot_image), esp, iso_end, end, seed: &texts.seed() };
-    let mut pieces = Vec::new();
-    let mut last = None;
-    match image.system_area {
-        SystemArea::None => {}
-        SystemArea::Isohybrid { .. } => pieces.push(Placed::bytes(0, disk.isohybrid())),
+    let (head, tail) = match image.system_area {
+        SystemArea::None => (None, None),
+        SystemArea::Isohybrid { .. } => (Some(disk.isohybrid()), None),
         SystemArea::Gpt { .. } => {
             let (head, tail) = disk.gpt();
-            pieces.push(Placed::bytes(0, head));
-            last = backup.map(|lba| Placed::bytes(lba, tail));
+            (Some(head), Some(tail))
         }
-    }
-    let mut descriptors = volumes.iter().enumerate().map(|(n, volume)| {
-        let seen_to = if n < namespaces.len() { end } else { iso_end };
-        volume.descriptor(&texts, seen_to, &leaves)
-    });
-    for set in [Some(&whole), partition.as_ref()].into_iter().flatten() {
-        pieces.extend(set.pieces(catalog, descriptors.by_ref().take(namespaces.len())));
-    }
-    pieces.extend(volumes.iter().enumerate().flat_map(|(n, volume)| volume.pieces(n, &leaves)));
-    if let Some(at) = catalog {
-        let bios = bios.as_ref().map(|bios| bios.entry(leaves[&bios.id].lba));
-        let entries: Vec<_> = bios.into_iter().chain(esp.map(boot_image::efi_entry)).collect();
-        pieces.push(Placed::bytes(at, el_torito::catalog(&entries)));
-    }
-    pieces.extend(files);
-    pieces.extend(appended.map(|(extent, content)| Placed { extent, piece: Piece::Appended(content) }));
-    pieces.extend(last);
-    Ok(Layout { tree: image.tree, volumes, leaves, pieces, media_sum: image.media_sum, sectors: end })
-}
+    };
+    let bios_entry = bios.as_ref().zip(boot_image).map(|(bios, lba)| bios.entry(lba));
+    let entries: Vec<_> = bios_entry.into_iter().chain(placement.esp.map(boot_image::efi_entry)).collect();
 
-/// The sectors of one set of volume descriptors. The primary one comes first
-/// and El Torito's, which firmware looks for at sector 17, second.
-struct DescriptorSet {
-    primary: u32,
-    boot_record: Option<u32>,
-    supplementary: u32,
-    terminator: u32,
-}
-
-impl DescriptorSet {
-    fn take(cursor: &mut Cursor, bootable: bool, volumes: usize) -> Self {
-        Self {
-            primary: cursor.take(1),
-            boot_record: bootable.then(|| cursor.take(1)),
-            supplementary: cursor.take(volumes as u64 - 1),
-            terminator: cursor.take(1),
-        }
+    let mut pieces = Vec::new();
+    pieces.extend(head.map(|head| Placed::bytes(0, head)));
+    pieces.extend(placement.descriptors(&texts));
+    for (n, volume) in placement.volumes.iter().enumerate() {
+        pieces.extend(volume.pieces(n, &placement.leaves));
     }
-
-    /// `descriptors` is the primary one, then the others.
-    fn pieces<'a>(&self, catalog: Option<u32>, mut descriptors: impl Iterator<Item = Vec<u8>>) -> Vec<Placed<'a>> {
-        let mut pieces = Vec::new();
-        pieces.extend(descriptors.next().map(|primary| {
-            let extent = Extent { lba: self.primary, len: SECTOR as u64 };
-            Placed { extent, piece: Piece::PrimaryDescriptor(primary) }
-        }));
-        let record = self.boot_record.zip(catalog);
-        pieces.extend(record.map(|(at, catalog)| Placed::bytes(at, el_torito::boot_record(catalog))));
-        pieces.extend((self.supplementary..).zip(descriptors).map(|(lba, bytes)| Placed::bytes(lba, bytes)));
-        pieces.push(Placed::bytes(self.terminator, descriptor::terminator()));
-        pieces
+    pieces.extend(placement.catalog.map(|at| Placed::bytes(at, el_torito::catalog(&entries))));
+    pieces.extend(placement.files);
+    if let (Some(Esp::Appended(content)), Some(extent)) = (esp, placement.esp) {
+        pieces.push(Placed { extent, piece: Piece::Appended(content) });
     }
+    pieces.extend(placement.backup.zip(tail).map(|(lba, tail)| Placed::bytes(lba, tail)));
+    Ok(Layout {
+        tree: image.tree,
+        volumes: placement.volumes,
+        leaves: placement.leaves,
+        pieces,
+        media_sum: image.media_sum,
+        sectors: placement.end,
+    })
 }
 
 impl Layout<'_> {
@@ -262,41 +169,6 @@ impl Layout<'_> {
     pub(crate) fn render_directory(&self, volume: usize, directory: usize) -> Vec<u8> {
         self.volumes[volume].render(directory, &self.leaves)
     }
-}
-
-/// The lengths alone: enough to know how many records each file needs.
-fn unplaced_leaves(tree: &Tree) -> HashMap<LeafId, Extent> {
-    let leaf = |item: Item<'_>| match item.node {
-        Node::Leaf { id, kind: Kind::File(content), .. } => Some((id, Extent { lba: 0, len: content.len() })),
-        _ => None,
-    };
-    tree.walk().filter_map(leaf).collect()
-}
-
-/// Each leaf once, in the order of its first path.
-fn place_files<'a>(
-    tree: &'a Tree,
-    bios: Option<&Bios>,
-    leaves: &mut HashMap<LeafId, Extent>,
-    cursor: &mut Cursor,
-) -> Vec<Placed<'a>> {
-    let mut files = Vec::new();
-    let mut placed = HashSet::new();
-    for item in tree.walk() {
-        let Node::Leaf { id, kind: Kind::File(content), .. } = item.node else { continue };
-        if !placed.insert(id) {
-            continue;
-        }
-        let extent = cursor.extent(content.len());
-        leaves.insert(id, extent);
-        let path = item.path;
-        let piece = match bios {
-            Some(bios) if bios.id == id => Piece::BootImage { path, content, patch: bios.patch },
-            _ => Piece::File { path, content },
-        };
-        files.push(Placed { extent, piece });
-    }
-    files
 }
 
 /// The code for the first sector, if it is what it should be and has

@@ -17,6 +17,7 @@ mod label;
 mod layout;
 mod media_sum;
 mod name;
+mod placement;
 pub mod read;
 mod rock_ridge;
 mod system_area;

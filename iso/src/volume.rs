@@ -8,7 +8,8 @@ use tree::{LeafId, Tree};
 use crate::descriptor::{self, Anchors, Texts};
 use crate::directory::{ByteOrder, DirectoryExtent, Hierarchy, Namespace, Places};
 use crate::format::{DIRECTORIES_MAX, SECTOR, sectors};
-use crate::layout::{Cursor, Extent, LayoutError, Piece, Placed};
+use crate::layout::{Extent, LayoutError, Piece, Placed};
+use crate::placement::Cursor;
 
 #[derive(Debug)]
 pub(crate) struct Volume<'a> {
