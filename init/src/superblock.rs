@@ -103,9 +103,10 @@ impl Superblock {
 
 type Probe = fn(&Device) -> io::Result<Option<Superblock>>;
 
-/// An ISO image leaves its first 32 KiB to others, and no file system of those
-/// before it here leaves an old image's descriptors any meaning; those behind
-/// it are known by less (FAT has no magic) or by what an image overwrites.
+/// In the order of what each proves. An ISO image does not fill its first
+/// 32 KiB, so a magic found there is younger than an ISO behind it, whose
+/// descriptors a mkfs may have left. Behind iso9660 stand what an ISO written
+/// over it would have left (btrfs, at 64 KiB) and what has no magic (FAT).
 const PROBES: [Probe; 10] = [
     more::squashfs,
     ext::probe,

@@ -5,6 +5,8 @@ use std::io;
 use super::{Device, Fs, Superblock, c_str, le16, le32, uuid};
 
 const MAGIC: u16 = 0xef53;
+/// 64 KiB, as the logarithm over 1 KiB.
+const BLOCK_SIZE_MAX: u32 = 6;
 const COMPAT_HAS_JOURNAL: u32 = 0x4;
 const INCOMPAT_JOURNAL_DEVICE: u32 = 0x8;
 /// filetype, recover and meta_bg: all that the ext3 driver knew.
@@ -14,7 +16,9 @@ const RO_COMPAT_EXT3: u32 = 0x1 | 0x2 | 0x4;
 
 pub(super) fn probe(device: &Device) -> io::Result<Option<Superblock>> {
     let Some(block) = device.read::<1024>(1024)? else { return Ok(None) };
-    if le16(&block, 0x38) != MAGIC {
+    // Two bytes alone are found by chance: blocks, inodes and a block size that can be are asked for too.
+    let plausible = le32(&block, 0) > 0 && le32(&block, 4) > 0 && le32(&block, 0x18) <= BLOCK_SIZE_MAX;
+    if le16(&block, 0x38) != MAGIC || !plausible {
         return Ok(None);
     }
     let (compat, incompat, ro_compat) = (le32(&block, 0x5c), le32(&block, 0x60), le32(&block, 0x64));

@@ -214,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mounted_below_the_root_is_not_of_its_device() {
+        let mut root = Root::open(Path::new("/")).unwrap();
+        for (path, expected) in [("", true), ("proc", false)] {
+            let dir = root.open_dir(path.as_bytes()).unwrap();
+            assert_eq!(root.has_on_its_device(dir.as_fd()), Ok(expected), "/{path}");
+        }
+    }
+
+    #[test]
     fn the_walk_gives_its_descriptors_back() {
         let dir = tempfile::tempdir().unwrap();
         let [_, mut root] = roots(dir.path());
