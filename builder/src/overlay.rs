@@ -37,7 +37,7 @@ pub enum OverlayError {
     },
     #[error(transparent)]
     Wrong(#[from] Problems),
-    #[error("{place}: the overlay {name} contradicts itself")]
+    #[error("{place}: the overlay {name} contradicts itself: take one of the two out")]
     Conflict { place: Place, name: String, source: Conflict },
 }
 

@@ -36,7 +36,8 @@ fn with_cut_package(image: &Image, xorriso: &Tool, dir: &Path) -> Result<PathBuf
     let whole = fs::metadata(&package).with_context(|| package.display().to_string())?.len();
     OpenOptions::new().write(true).open(&package)?.set_len(whole / 2)?;
 
-    let about = xorriso.output(&["-pvd_info", "-indev"], &image.iso)?;
+    let about = succeed(xorriso.command().arg("-indev").arg(&image.iso).arg("-pvd_info"))?;
+    let about = String::from_utf8(about.stdout)?;
     let volume_set = about.lines().find_map(|line| line.trim().strip_prefix("Volume Set Id:"));
     let volume_set = volume_set.with_context(|| format!("xorriso tells no volume set: {about}"))?.trim();
     ensure!(!volume_set.is_empty(), "our volume set is empty");
