@@ -20,6 +20,12 @@ impl Provenance {
         Self(self.0.iter().cloned().chain([cause.into()]).collect())
     }
 
+    /// The same with one more, nearer cause before it.
+    #[must_use]
+    pub fn nearer(&self, cause: impl Into<Arc<str>>) -> Self {
+        Self([cause.into()].into_iter().chain(self.0.iter().cloned()).collect())
+    }
+
     pub fn causes(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|cause| &**cause)
     }
@@ -46,9 +52,8 @@ mod tests {
 
     #[test]
     fn provenance_keeps_the_whole_chain() {
-        let chain = Provenance::new("library libc.so.6")
-            .because("program /bin/x")
-            .because("profile a.toml: initramfs.programs");
+        let chain =
+            Provenance::new("program /bin/x").because("profile a.toml: initramfs.programs").nearer("library libc.so.6");
         assert_eq!(chain.to_string(), "library libc.so.6 <- program /bin/x <- profile a.toml: initramfs.programs");
     }
 }

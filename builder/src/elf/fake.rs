@@ -24,17 +24,29 @@ pub(crate) struct Dynamic<'a> {
     pub soname: &'a str,
     pub rpath: &'a str,
     pub runpath: &'a str,
+    /// The text of a [`dlopen_note`].
+    pub dlopen: &'a str,
 }
 
 impl Default for Dynamic<'_> {
     fn default() -> Self {
-        Self { machine: 62, interpreter: "", needed: &[], soname: "", rpath: "", runpath: "" }
+        Self { machine: 62, interpreter: "", needed: &[], soname: "", rpath: "", runpath: "", dlopen: "" }
     }
 }
 
-/// One PT_LOAD over the whole file, PT_INTERP and PT_DYNAMIC in it.
+/// A note of what is opened while running, with its JSON.
+pub(crate) fn dlopen_note(json: &str) -> Vec<u8> {
+    let head = [4, json.len() as u32 + 1, 0x407c_0c0a];
+    let mut note: Vec<u8> = head.iter().flat_map(|n| n.to_le_bytes()).collect();
+    note.extend(b"FDO\0");
+    note.extend(json.bytes().chain([0]));
+    note.resize(note.len().next_multiple_of(4), 0);
+    note
+}
+
+/// One PT_LOAD over the whole file, PT_INTERP, PT_DYNAMIC and PT_NOTE in it.
 pub(crate) fn dynamic(of: &Dynamic<'_>) -> Vec<u8> {
-    const SEGMENTS: u64 = 3;
+    const SEGMENTS: u64 = 4;
     let body_at = 64 + SEGMENTS * 56;
     let mut strings = vec![0];
     let mut entries: Vec<u64> = Vec::new();
@@ -48,16 +60,20 @@ pub(crate) fn dynamic(of: &Dynamic<'_>) -> Vec<u8> {
     let strings_at = body_at + of.interpreter.len() as u64 + 1;
     entries.extend([5, strings_at, 10, strings.len() as u64, 0, 0]);
     let dynamic_at = strings_at + strings.len() as u64;
-    let end = dynamic_at + entries.len() as u64 * 8;
+    let notes_at = dynamic_at + entries.len() as u64 * 8;
+    let notes = if of.dlopen.is_empty() { Vec::new() } else { dlopen_note(of.dlopen) };
+    let end = notes_at + notes.len() as u64;
 
     let mut elf = header(3, of.machine, [64, 0], [SEGMENTS as u16, 0]);
     elf.extend(segment(1, 0, end));
     let interpreter = if of.interpreter.is_empty() { 0 } else { 3 };
     elf.extend(segment(interpreter, body_at, of.interpreter.len() as u64 + 1));
-    elf.extend(segment(2, dynamic_at, end - dynamic_at));
+    elf.extend(segment(2, dynamic_at, notes_at - dynamic_at));
+    elf.extend(segment(4, notes_at, end - notes_at));
     elf.extend(of.interpreter.bytes().chain([0]));
     elf.extend(&strings);
     elf.extend(entries.iter().flat_map(|n| n.to_le_bytes()));
+    elf.extend(notes);
     elf
 }
 

@@ -2,6 +2,7 @@
 //! them: any sysroot, any machine, glibc and musl.
 
 mod closure;
+mod dlopen;
 #[cfg(test)]
 pub(crate) mod fake;
 mod object;
@@ -13,6 +14,7 @@ mod sysroot;
 use tree::{Provenance, TreePath};
 
 pub use closure::{Needed, closure};
+pub use dlopen::Feature;
 pub use object::{Abi, Object};
 pub use sections::Sections;
 pub use sysroot::{Found, HostSysroot, Sysroot};

@@ -2,9 +2,10 @@
 
 use goblin::container::Ctx;
 use goblin::elf::dynamic::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, Dyn, Dynamic};
-use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader};
+use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
 use tree::{Content, ContentAt};
 
+use super::dlopen::{self, Feature};
 use super::sections::read_header;
 use super::{Malformed, c_string};
 
@@ -14,6 +15,7 @@ const MAX_INTERPRETER: u64 = 4096;
 /// Chromium's dynamic string table has 100 KiB; C++ libraries reach 10 MiB.
 const MAX_STRINGS: u64 = 256 << 20;
 const MAX_DYNAMIC: u64 = 1 << 20;
+const MAX_NOTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Object {
@@ -26,6 +28,8 @@ pub struct Object {
     pub rpath: Vec<String>,
     /// Has a DT_RUNPATH, which switches DT_RPATH off.
     pub runpath: Option<Vec<String>>,
+    /// What it opens while it runs, as far as it tells.
+    pub dlopen: Vec<Feature>,
 }
 
 /// What two objects of one process must have in common.
@@ -53,6 +57,10 @@ impl Object {
                 PT_INTERP => {
                     let path = read_capped(&at, segment, "the interpreter's path", MAX_INTERPRETER)?;
                     object.interpreter = c_string(&path, 0).map(text);
+                }
+                PT_NOTE => {
+                    let notes = read_capped(&at, segment, "the notes", MAX_NOTES)?;
+                    object.dlopen.extend(dlopen::features(&notes, segment.p_align, ctx));
                 }
                 PT_DYNAMIC => object.read_dynamic(&at, segment, &segments, ctx)?,
                 _ => {}

@@ -1,7 +1,7 @@
 //! All kmods of a kernel and what each needs, read from the kmods themselves:
 //! kernel packages come without depmod's files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tree::{Content, Escaped, TreePath};
 
@@ -88,6 +88,11 @@ impl Catalog {
     /// By name; `-` and `_` alike.
     pub fn find(&self, name: &str) -> Option<KmodId> {
         self.by_name.get(&canonical(name)).copied()
+    }
+
+    /// Everything that a user may call by its name, built in or not.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str).chain(self.builtin.names())
     }
 
     /// The kmods that answer to a name or, if none has it, to a modalias or
@@ -187,11 +192,6 @@ fn alias_matches(alias: &str, canonical_name: &str) -> bool {
     } else {
         init::glob::matches(&canonical(alias), canonical_name)
     }
-}
-
-/// Names of the catalog that a user may have meant.
-pub(super) fn known_names(catalog: &Catalog) -> BTreeSet<&str> {
-    catalog.by_name.keys().map(String::as_str).chain(catalog.builtin.names()).collect()
 }
 
 #[cfg(test)]

@@ -41,8 +41,7 @@ pub(super) fn stage(
             if found.is_empty() {
                 missing.push(Missing { kmod: kmod.name.clone(), path: named.clone() });
             }
-            let from = Provenance::new(format!("firmware of kmod {}", kmod.name));
-            let from = reason.causes().fold(from, |chain, cause| chain.because(cause));
+            let from = reason.nearer(format!("firmware of kmod {}", kmod.name));
             for path in found {
                 copy(firmware, path, out, &from)?;
             }

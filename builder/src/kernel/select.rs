@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tree::Provenance;
 
-use super::catalog::{Catalog, KmodId, known_names};
+use super::catalog::{Catalog, KmodId};
 use super::pattern::{Pattern, Pick};
 use super::sets;
 use crate::profile::nearest;
@@ -89,7 +89,7 @@ pub fn select(catalog: &Catalog, patterns: &[String], from: &Provenance) -> Resu
             if selection.contains(dep) {
                 continue;
             }
-            let chain = before(format!("{relation} {}", kmod.name), &reason);
+            let chain = reason.nearer(format!("{relation} {}", kmod.name));
             if excluded.contains(&dep) {
                 if kmod.direct.contains(&dep) {
                     return Err(SelectError::ExcludedButNeeded { name: catalog.get(dep).name.clone(), chain });
@@ -103,10 +103,6 @@ pub fn select(catalog: &Catalog, patterns: &[String], from: &Provenance) -> Resu
     Ok(selection)
 }
 
-fn before(cause: String, rest: &Provenance) -> Provenance {
-    rest.causes().fold(Provenance::new(cause), |chain, cause| chain.because(cause))
-}
-
 /// The kmods that one word names, and the reason it gives each.
 fn pick(
     catalog: &Catalog,
@@ -114,14 +110,14 @@ fn pick(
     pick: &Pick,
     from: &Provenance,
 ) -> Result<Vec<(KmodId, Provenance)>, SelectError> {
-    let asked = || before(format!("kernel.modules `{written}`"), from);
+    let asked = || from.nearer(format!("kernel.modules `{written}`"));
     let taken: Vec<_> = match pick {
         Pick::Set(name) => return pick_set(catalog, name, from),
         Pick::Name(name) => match catalog.find(name) {
             Some(id) => vec![(id, asked())],
             None if catalog.builtin.has(name) => return Ok(Vec::new()),
             None => {
-                let nearest = nearest(name, known_names(catalog)).map(String::from);
+                let nearest = nearest(name, catalog.names()).map(String::from);
                 let (name, release) = (name.clone(), catalog.release.clone());
                 return Err(SelectError::Unknown { name, nearest, release, from: from.clone() });
             }
@@ -149,7 +145,7 @@ fn pick_set(catalog: &Catalog, name: &str, from: &Provenance) -> Result<Vec<(Kmo
         let (name, known) = (name.to_string(), sets::names().collect());
         return Err(SelectError::UnknownSet { name, known, from: from.clone() });
     };
-    let reason = |why: &str| before(format!("set @{name}: {why}"), from);
+    let reason = |why: &str| from.nearer(format!("set @{name}: {why}"));
     let mut taken = Vec::new();
     for (id, kmod) in catalog.kmods() {
         taken.extend(rules.iter().find(|rule| rule.takes(kmod)).map(|rule| (id, reason(rule.why))));

@@ -6,7 +6,7 @@ use std::io;
 
 use init::contract::initramfs;
 use init::kmods::{Alias, Kmod as IndexKmod, KmodIndex};
-use tree::{Conflict, Provenance, Tree, TreePath};
+use tree::{Conflict, Tree, TreePath};
 
 use super::catalog::{Catalog, KmodId};
 use super::firmware;
@@ -46,8 +46,7 @@ pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection) -> Resul
         let path = uncompressed(&kmod.path);
         let content =
             decompress::plain(&kmod.content).map_err(|source| StageError::Read { path: kmod.path.clone(), source })?;
-        let from = Provenance::new(format!("kmod {}", kmod.name));
-        let from = reason.causes().fold(from, |chain, cause| chain.because(cause));
+        let from = reason.nearer(format!("kmod {}", kmod.name));
         tree.insert_file(dir.join(path.as_bytes())?, 0o644, content, from)?;
         paths.push(path);
     }
@@ -100,7 +99,7 @@ mod tests {
     use crate::elf::fake;
     use crate::kernel::fake::{RELEASE, kernel, path};
     use crate::kernel::select;
-    use tree::Kind;
+    use tree::{Kind, Provenance};
 
     fn staged(kernel: &Kernel, patterns: &[&str]) -> Staged {
         let catalog = Catalog::scan(kernel).unwrap();
