@@ -51,8 +51,11 @@ impl Esp {
 }
 
 pub(crate) fn efi_entry(esp: Extent) -> CatalogEntry {
-    let load_sectors = u16::try_from(esp.len.div_ceil(512)).unwrap_or(CatalogEntry::TO_THE_END);
-    CatalogEntry { platform: Platform::Efi, lba: esp.lba, load_sectors }
+    CatalogEntry { platform: Platform::Efi, lba: esp.lba, load_sectors: efi_load_sectors(esp.len) }
+}
+
+pub(crate) fn efi_load_sectors(len: u64) -> u16 {
+    u16::try_from(len.div_ceil(512)).unwrap_or(CatalogEntry::TO_THE_END)
 }
 
 fn file<'a>(tree: &'a Tree, path: &TreePath) -> Result<(LeafId, &'a Content), LayoutError> {

@@ -6,6 +6,7 @@
 //! [`read::Iso`] reads images back, and anybody else's.
 //! The crate knows trees and boot images; it knows no kernel and no profile.
 
+mod advice;
 mod boot_image;
 mod date;
 mod descriptor;
@@ -26,6 +27,7 @@ mod write;
 
 use tree::{Content, Tree, TreePath};
 
+pub use advice::advice;
 pub use format::SECTOR;
 pub use label::{LabelError, VolumeId};
 pub use layout::{Extent, Layout, LayoutError, layout};

@@ -3,7 +3,8 @@
 //!
 //! Lengths here are law: Linux drops Rock Ridge from the whole image, without
 //! a word, over an `ER` entry whose length is wrong by one. Linux also cuts
-//! names of 254 and 255 bytes (fs/isofs/rock.c); they are written whole.
+//! names of 254 and 255 bytes (fs/isofs/rock.c); they are written whole, and
+//! [`crate::advice`] tells of them.
 
 use tree::{Item, Kind, Meta, Node};
 
