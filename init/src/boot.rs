@@ -88,7 +88,7 @@ impl Boot {
         }
         let named: Vec<&str> = cmdline.modules.iter().map(String::as_str).collect();
         devices.want(&named);
-        devices.coldplug();
+        devices.search();
         if facts.as_ref().is_some_and(|facts| facts.mode == Mode::Overlay) {
             devices.want(overlay::KMODS);
         }
@@ -186,13 +186,14 @@ impl Boot {
         self.status.fail(fault);
         self.status.save();
         let report = medium::report(&self.devices, self.facts.as_ref());
+        self.devices.search();
         let answer = rescue::ask(fault, state, Some(&mut self.devices), &report);
+        self.devices.probe_all();
         if answer == Answer::Continue && matches!(fault.code, Code::Digest | Code::Truncated) {
             warn!("going on with a medium that failed its check, as answered");
             self.cmdline.check = Check::Off;
         }
         self.status.forgive();
-        self.devices.probe_all();
     }
 }
 

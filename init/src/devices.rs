@@ -29,6 +29,8 @@ pub(crate) struct Devices {
     /// Of the command line: a kmod's name, and an option of its.
     options: Vec<(String, String)>,
     waiting: VecDeque<Job>,
+    /// Whether what appears is of interest.
+    searching: bool,
     pub disks: Vec<Disk>,
 }
 
@@ -37,15 +39,41 @@ impl Devices {
     /// seen twice, and nothing is missed.
     pub(crate) fn open(kmods: Kmods, options: Vec<(String, String)>) -> Self {
         let socket = Socket::open().inspect_err(|e| warn!("no device events, only what is there already: {e}")).ok();
-        Self { socket, workers: Workers::new(), kmods, options, waiting: VecDeque::new(), disks: Vec::new() }
+        Self {
+            socket,
+            workers: Workers::new(),
+            kmods,
+            options,
+            waiting: VecDeque::new(),
+            searching: false,
+            disks: Vec::new(),
+        }
     }
 
-    pub(crate) fn coldplug(&mut self) {
-        coldplug::modaliases(|modalias| self.kmods.want_modalias(modalias));
+    /// From now on every device gets its kmods, and every disk is looked at.
+    pub(crate) fn search(&mut self) {
+        self.searching = true;
+        coldplug::modaliases(|modalias| {
+            self.kmods.want_modalias(modalias);
+        });
         for devpath in coldplug::block_devices() {
             self.add(&devpath);
         }
+        for at in 0..self.disks.len() {
+            if self.disks[at].finding.is_none() {
+                self.probe(at);
+            }
+        }
         self.dispatch();
+    }
+
+    /// The medium is there: other devices are the distribution's to serve,
+    /// and would only take the processor from what is left to do.
+    pub(crate) fn rest(&mut self) {
+        self.searching = false;
+        self.kmods.forget();
+        // An insert that waits here has left the kmods' queue, and they wait for its end.
+        self.waiting.retain(|job| matches!(job, Job::Insert { .. }));
     }
 
     /// Begins to load; [`Self::need`] waits as well.
@@ -59,6 +87,7 @@ impl Devices {
     /// Loads by name or alias, and serves whatever else happens meanwhile.
     pub(crate) fn need(&mut self, names: &[&str]) {
         let kmods: Vec<u32> = names.iter().flat_map(|name| self.kmods.want_name(name)).collect();
+        self.kmods.hurry(&kmods);
         let deadline = Instant::now() + KMOD_DEADLINE;
         while let Some(&kmod) = kmods.iter().find(|&&kmod| !self.kmods.is_done(kmod)) {
             if Instant::now() >= deadline {
@@ -95,11 +124,17 @@ impl Devices {
         ready.drain(workers..workers + others.len()).collect()
     }
 
-    /// To be probed again, as after a `retry`.
+    /// Why this one is not the medium.
+    pub(crate) fn refuse(&mut self, name: &str, why: &str) {
+        if let Some(disk) = self.disks.iter_mut().find(|disk| disk.name == name) {
+            disk.bad = Some(why.into());
+        }
+    }
+
+    /// As if nothing was known of any disk yet.
     pub(crate) fn probe_all(&mut self) {
-        for disk in &mut self.disks {
-            (disk.finding, disk.bad, disk.since) = (None, None, Instant::now());
-            self.waiting.push_front(Job::Probe { name: disk.name.clone() });
+        for at in 0..self.disks.len() {
+            self.probe(at);
         }
     }
 
@@ -151,7 +186,7 @@ impl Devices {
                 Received::Nothing => return,
                 Received::Lost => {
                     warn!("device events were lost: looking at /sys again");
-                    self.coldplug();
+                    self.search();
                 }
             }
         }
@@ -160,12 +195,16 @@ impl Devices {
     fn handle(&mut self, event: &Uevent) {
         match (event.action.as_str(), event.subsystem.as_str()) {
             ("remove", "block") => self.disks.retain(|disk| disk.devpath != event.devpath),
+            _ if !self.searching => {}
             ("add", "block") => self.add(&event.devpath),
             ("change", "block") if event.media_change => self.probe_again(&event.devpath),
+            // What a driver has just found is nearer to the medium than what
+            // has no driver yet.
+            ("add", _) if !event.modalias.is_empty() => {
+                let found = self.kmods.want_modalias(&event.modalias);
+                self.kmods.hurry(&found);
+            }
             _ => {}
-        }
-        if event.action == "add" && !event.modalias.is_empty() {
-            self.kmods.want_modalias(&event.modalias);
         }
     }
 
@@ -176,10 +215,9 @@ impl Devices {
         let Some(disk) = Disk::new(devpath) else { return };
         make_node(&disk.name);
         debug!("{}: appeared", disk.name);
-        // In front: a probe is what the boot waits for.
-        self.waiting.push_front(Job::Probe { name: disk.name.clone() });
         let whole = disk.whole.is_none();
         self.disks.push(disk);
+        self.probe(self.disks.len() - 1);
         if whole {
             for partition in coldplug::partitions(devpath) {
                 self.add(&partition);
@@ -188,9 +226,20 @@ impl Devices {
     }
 
     fn probe_again(&mut self, devpath: &str) {
-        let Some(disk) = self.disks.iter_mut().find(|disk| disk.devpath == devpath) else { return };
-        (disk.finding, disk.bad, disk.since) = (None, None, Instant::now());
-        self.waiting.push_front(Job::Probe { name: disk.name.clone() });
+        if let Some(at) = self.disks.iter().position(|disk| disk.devpath == devpath) {
+            self.probe(at);
+        }
+    }
+
+    fn probe(&mut self, at: usize) {
+        let disk = &mut self.disks[at];
+        let job = Job::Probe { name: disk.name.clone() };
+        // One that hangs has a worker that waits for it already.
+        if !disk.hangs() && !self.waiting.contains(&job) {
+            (disk.finding, disk.bad, disk.since) = (None, None, Instant::now());
+            // In front: a probe is what the boot waits for.
+            self.waiting.push_front(job);
+        }
     }
 
     fn learn(&mut self, job: Job, answer: Answer) {

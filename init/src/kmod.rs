@@ -4,7 +4,7 @@
 mod aliases;
 mod insert;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use crate::kmods::KmodIndex;
 use aliases::Aliases;
@@ -16,8 +16,8 @@ pub(crate) struct Kmods {
     index: KmodIndex<'static>,
     aliases: Aliases<'static>,
     states: Vec<State>,
-    /// What is wanted and not begun, each after what it needs.
-    queue: VecDeque<u32>,
+    /// What is wanted and not begun, the most urgent first.
+    queue: Vec<u32>,
     queued: u32,
     blacklist: Vec<String>,
     /// What devices asked for and the image does not have.
@@ -42,7 +42,7 @@ impl Kmods {
             index,
             aliases,
             states,
-            queue: VecDeque::new(),
+            queue: Vec::new(),
             queued: 0,
             blacklist: blacklist.into(),
             unserved: BTreeSet::new(),
@@ -65,17 +65,17 @@ impl Kmods {
         self.unserved.iter().map(String::as_str)
     }
 
-    /// A device's wish.
-    pub(crate) fn want_modalias(&mut self, modalias: &str) {
-        let found = self.aliases.find(modalias);
+    /// A device's wish; gives the kmods that serve it.
+    pub(crate) fn want_modalias(&mut self, modalias: &str) -> Vec<u32> {
+        let mut found = self.aliases.find(modalias);
         if found.is_empty() {
             self.unserved.insert(modalias.into());
         }
-        for kmod in found {
-            if !self.blacklist.iter().any(|name| name == self.name(kmod)) {
-                self.want(kmod);
-            }
+        found.retain(|&kmod| !self.blacklist.iter().any(|name| name == self.name(kmod)));
+        for &kmod in &found {
+            self.want(kmod);
         }
+        found
     }
 
     /// By its name or by an alias such as `fs-squashfs`. Gives the kmods that
@@ -109,7 +109,27 @@ impl Kmods {
         }
         self.states[kmod as usize] = State::Queued(self.queued);
         self.queued += 1;
-        self.queue.push_back(kmod);
+        self.queue.push(kmod);
+    }
+
+    /// These, and what they need, before everything else.
+    pub(crate) fn hurry(&mut self, kmods: &[u32]) {
+        let mut urgent = kmods.to_vec();
+        let mut at = 0;
+        while at < urgent.len() {
+            let needs = self.needs(urgent[at]);
+            urgent.extend(needs.into_iter().filter(|need| !urgent.contains(need)).collect::<Vec<_>>());
+            at += 1;
+        }
+        // Stable: among the urgent ones what is needed stays in front.
+        self.queue.sort_by_key(|kmod| !urgent.contains(kmod));
+    }
+
+    /// What is not begun is not wanted any more, until it is wanted again.
+    pub(crate) fn forget(&mut self) {
+        for kmod in self.queue.drain(..) {
+            self.states[kmod as usize] = State::Idle;
+        }
     }
 
     fn needs(&self, kmod: u32) -> Vec<u32> {
@@ -206,6 +226,20 @@ mod tests {
         let mut kmods = self::kmods(&[]);
         kmods.want_modalias("pci:v00001AF4d00001000sv");
         assert_eq!(rounds(&mut kmods, &["loop_a"]).concat().last(), Some(&"top"));
+    }
+
+    #[test]
+    fn what_is_urgent_goes_first_with_what_it_needs_and_the_rest_can_be_forgotten() {
+        let mut kmods = kmods(&[]);
+        kmods.want_name("loop_a");
+        let urgent = kmods.want_name("mid");
+        kmods.hurry(&urgent);
+        assert_eq!(kmods.next().map(|kmod| kmods.name(kmod)), Some("core"));
+        kmods.forget();
+        assert_eq!(kmods.next(), None);
+        kmods.done(0, true);
+        kmods.want_name("mid");
+        assert_eq!(rounds(&mut kmods, &[]).concat(), ["mid"]);
     }
 
     #[test]

@@ -50,11 +50,14 @@ pub(crate) fn find(devices: &mut Devices, cmdline: &Cmdline, facts: Option<&Imag
     let mut refused = None;
     loop {
         if let Some(at) = rank(&wanted, &devices.disks) {
+            let name = devices.disks[at].name.clone();
+            devices.rest();
             match open(devices, at, cmdline, &wanted) {
                 Ok(medium) => return Ok(medium),
                 Err(fault) => {
                     warn!("{fault}");
-                    devices.disks[at].bad = Some(fault.to_string());
+                    devices.refuse(&name, &fault.to_string());
+                    devices.search();
                     refused = Some(fault);
                 }
             }
