@@ -94,6 +94,10 @@ fn an_esp_is_named_in_the_tree_or_appended() {
         assert!(disc[lba * SECTOR..][..expected.len()] == expected);
         assert_eq!(u16::from_le_bytes([entry[6], entry[7]]) as usize, expected.len().div_ceil(512));
         assert!(!appended || lba.is_multiple_of(512), "at a multiple of 1 MiB");
+        let partition = &disc[462..478];
+        assert_eq!((partition[0], partition[4]), (0, 0xEF), "the MBR names it too");
+        let [start, sectors] = [8, 12].map(|at| u32::from_le_bytes(partition[at..at + 4].try_into().unwrap()) as usize);
+        assert_eq!((start, sectors), (lba * 4, expected.len().div_ceil(512)));
     }
 }
 

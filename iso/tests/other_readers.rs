@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{awkward_tree, bytes, content, image, name, written};
+use common::{awkward_tree, bytes, content, from, image, name, path, written};
 use iso::Image;
 
 #[test]
@@ -76,4 +76,15 @@ fn seven_zip_finds_nothing_wrong() {
 fn the_same_tree_gives_the_same_bytes() {
     let made = || bytes(&Image { joliet: true, ..image(&awkward_tree()) });
     assert!(made() == made());
+}
+
+#[test]
+fn more_directories_than_a_path_table_counts_are_refused() {
+    let mut tree = tree::Tree::new();
+    let mut add = |n| tree.insert_dir(path(&format!("d{n}")), tree::Meta::new(0o755), from()).unwrap();
+    (0..65_534).for_each(&mut add);
+    assert!(iso::layout(&image(&tree)).is_ok(), "65,535 with the root");
+    tree.insert_dir(path("one-more"), tree::Meta::new(0o755), from()).unwrap();
+    let error = iso::layout(&image(&tree)).unwrap_err().to_string();
+    assert!(error.starts_with("65536 directories"), "{error}");
 }
