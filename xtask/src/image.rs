@@ -25,7 +25,14 @@ impl Builder {
     /// What a program that builds the builder or runs it finds things by.
     pub(crate) fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("LIVEROOT_BIN", &self.program);
+        command.env("LIVEROOT_TEST_KERNEL_DEB", self.cache.join("kernels/linux-image-amd64.deb"));
         command.env("LIVEROOT_CACHE", &self.cache).env("LIVEROOT_TOYBOX", &self.toybox)
+    }
+
+    /// Into the cache: the tests themselves need no network.
+    pub(crate) fn fetch(&self, profile: &str) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        run::run(self.environment(command.current_dir(root()).args(["fetch", profile])))
     }
 
     pub(crate) fn image(&self, profile: &str, append: &str, image: &Path) -> Result<()> {

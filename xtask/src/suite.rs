@@ -53,6 +53,10 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
             return Ok(());
         }
     };
+    if let Err(error) = builder.fetch("tests/profiles/live.toml") {
+        // What needs it is skipped, and fails in CI.
+        say(&format!("going on with what is in the cache: {error:#}"));
+    }
     let mut test = run::cargo();
     test.args(["test", "--workspace", "--no-fail-fast"]);
     let libfuse = run::succeeds(Command::new("pkg-config").args(["--exists", "fuse"]));

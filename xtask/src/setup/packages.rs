@@ -71,6 +71,11 @@ pub(super) const PACKAGES: &[Package] = &[
     program("e2fsprogs", "mke2fs", "an oracle of the tests"),
     program("mtools", "mcopy", "an oracle of the tests"),
     program("pax-utils", "lddtree", "an oracle of the tests"),
+    Package {
+        debian: "python3-pyelftools",
+        purpose: "lddtree, an oracle of the tests",
+        shows: Shows::File("/usr/lib/python3/dist-packages/elftools"),
+    },
     program("p7zip-full", "7z", "an oracle of the tests"),
     program("zstd", "zstd", "an oracle of the tests"),
     program("lz4", "lz4", "an oracle of the tests"),
