@@ -83,7 +83,7 @@ impl Kernel {
         let Some(dir) = dir else {
             return Err(KernelError::NoModules { release: release.clone(), from: from.clone() });
         };
-        let config = [at("boot", &format!("config-{release}")), at("", &format!("{dir}/config"))];
+        let config = [at("boot", &format!("config-{release}")), at(&dir.to_string(), "config")];
         let cut =
             |dir: &TreePath| subtree(root, dir).map_err(|source| KernelError::Tree { from: from.clone(), source });
         let mut firmware = Tree::new();
@@ -107,21 +107,22 @@ impl Kernel {
 const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 const FIRMWARE_DIRS: [&str; 2] = ["lib/firmware", "usr/lib/firmware"];
 
-/// Release and path of every kernel image that stands where they stand.
+/// Release and path of every kernel image that stands where they stand. A
+/// release is what uname(2) tells, so a name that is no text is none.
 fn images(root: &Tree) -> Vec<(String, TreePath)> {
     let mut images = Vec::new();
     for item in root.children(&at("boot", "")).filter(|item| item.content().is_some()) {
-        let name = String::from_utf8_lossy(item.path.name()).into_owned();
+        let Ok(name) = std::str::from_utf8(item.path.name()) else { continue };
         // vmlinux-RELEASE is what ppc64 and s390x install.
         let release = name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("vmlinux-"));
         images.extend(release.map(|release| (release.to_string(), item.path.clone())));
     }
     for dir in MODULE_DIRS {
         for item in root.children(&at(dir, "")) {
-            let release = String::from_utf8_lossy(item.path.name()).into_owned();
+            let Ok(release) = std::str::from_utf8(item.path.name()) else { continue };
             let path = at(dir, &format!("{release}/vmlinuz"));
             if file(root, &path).is_some() {
-                images.push((release, path));
+                images.push((release.to_string(), path));
             }
         }
     }

@@ -73,7 +73,9 @@ fn index(catalog: &Catalog, selection: &Selection, paths: &[TreePath]) -> String
             deps: kmod.deps.iter().map(|dep| numbers[dep]).collect(),
             soft: softs(catalog, *id).iter().filter_map(|dep| numbers.get(dep).copied()).collect(),
         });
-        aliases.extend(kmod.info.aliases.iter().map(|glob| Alias { kmod: numbers[id], glob }));
+        // An alias with a line break in it would be two lines of the index.
+        let printable = kmod.info.aliases.iter().filter(|glob| !glob.contains(char::is_control));
+        aliases.extend(printable.map(|glob| Alias { kmod: numbers[id], glob }));
     }
     KmodIndex { release: &catalog.release, kmods, aliases, builtin: catalog.builtin.names().collect() }.print()
 }
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn kmods_are_staged_plain_with_the_index_that_init_reads() {
-        let modinfo = ["depends=jbd2", "alias=fs-ext4"];
+        let modinfo = ["depends=jbd2", "alias=fs-ext4", "alias=two\nbuiltin lines"];
         let mut kernel = kernel(
             &[("fs/ext4.ko", &[]), ("fs/jbd2.ko", &["softdep=pre: crc"]), ("lib/crc.ko", &[]), ("x/other.ko", &[])],
             &[("lib/modules/RELEASE/modules.builtin", "kernel/atkbd.ko\n")],
