@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use nix::mount::MsFlags;
+use nix::sys::utsname::uname;
 use nix::unistd::chdir;
 
 use crate::cmdline::Cmdline;
@@ -20,8 +21,9 @@ use crate::status::Status;
 
 /// Where the new root is assembled.
 pub(crate) const SYSROOT: &str = "/sysroot";
-/// Decompresses on every processor: about three times faster, since Linux 6.2.
-const SQUASHFS_OPTIONS: &str = "threads=multi";
+/// Decompresses on every processor: about three times faster. Older kernels
+/// refuse the option, and say so on the console.
+const SQUASHFS_THREADS: (&str, (u32, u32)) = ("threads=multi", (6, 2));
 
 /// The new root and what it stands on, undone together if the boot stops.
 #[derive(Debug)]
@@ -78,8 +80,24 @@ fn mount_layer(image: &Path, n: usize) -> Result<Mounted, String> {
     let target = format!("{}/{n}", run::LAYERS);
     make_dir(&target);
     let mount = |options| Mounted::new(&bound.path, &target, "squashfs", MsFlags::MS_RDONLY, options);
-    // Older kernels, and those built without the choice, refuse the option.
-    mount(SQUASHFS_OPTIONS).or_else(|_| mount(""))
+    let (option, since) = SQUASHFS_THREADS;
+    if kernel_version().is_some_and(|version| version >= since) {
+        // A kernel built without the choice refuses it too.
+        if let Ok(mounted) = mount(option) {
+            return Ok(mounted);
+        }
+    }
+    mount("")
+}
+
+fn kernel_version() -> Option<(u32, u32)> {
+    parse_version(uname().ok()?.release().to_str()?)
+}
+
+/// The first two numbers of a release: `6.1.0-40-amd64`.
+fn parse_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// On a mount of its own: /run is capped and remounted by the systems that
@@ -104,4 +122,17 @@ fn mount_overlay(names: &[String]) -> Result<Mounted, String> {
     let mounted = Mounted::new("overlay", SYSROOT, "overlay", MsFlags::empty(), &options);
     chdir("/").map_err(moved)?;
     mounted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_begins_with_its_version() {
+        for (release, version) in [("6.1.0-40-amd64", (6, 1)), ("6.12-rc1", (6, 12)), ("7.0", (7, 0))] {
+            assert_eq!(parse_version(release), Some(version));
+        }
+        assert_eq!(parse_version("next"), None);
+    }
 }

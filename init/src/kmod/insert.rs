@@ -25,15 +25,14 @@ pub(crate) fn insert(path: &Path, options: &str) -> Result<(), String> {
         init_module(&module, &options)
     };
     match inserted {
-        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        // A driver that looks for its device and finds none has not failed.
+        Ok(()) | Err(Errno::EEXIST | Errno::ENODEV) => Ok(()),
         Err(e) => Err(explain(e).into()),
     }
 }
 
 fn explain(error: Errno) -> &'static str {
     match error {
-        // Not an error of the boot's: a driver may look and find nothing.
-        Errno::ENODEV => "it found no device of its own",
         Errno::ENOEXEC => "it is damaged, or for another kernel",
         Errno::EKEYREJECTED | Errno::ENOKEY => "its signature is not one this kernel trusts",
         Errno::ENOENT => "a symbol it needs is missing: the image's kmod index is wrong",
