@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use crate::{root, run, target, toybox};
 
-/// The release `liveroot` of this checkout, with our toybox embedded.
+/// The `liveroot` of this checkout, with our toybox embedded. The profile is
+/// the tests' own, whose dependencies are optimised: one build of them serves all.
 pub(crate) struct Builder {
     program: PathBuf,
     cache: PathBuf,
@@ -17,8 +18,8 @@ pub(crate) struct Builder {
 impl Builder {
     pub(crate) fn build() -> Result<Self> {
         let toybox = toybox::build()?;
-        let builder = Self { program: target().join("release/liveroot"), cache: target().join("cache"), toybox };
-        run::run(builder.environment(run::cargo().args(["build", "--release", "--package", "liveroot"])))?;
+        let builder = Self { program: target().join("debug/liveroot"), cache: target().join("cache"), toybox };
+        run::run(builder.environment(run::cargo().args(["build", "--package", "liveroot"])))?;
         Ok(builder)
     }
 
