@@ -1,0 +1,510 @@
+//! From what is written to what is meant.
+
+use std::path::{Path, PathBuf};
+
+use init::contract::Mode;
+use iso::VolumeId;
+
+use super::{
+    BootEntry, BootPlan, DEFAULT_EPOCH, InitramfsPlan, KernelSource, OverlaySource, PackagePlan, PackageSource, Parts,
+    Payload, Plan, ProgramSource, Request, RootPlan, RootSource, Userland,
+};
+use crate::builtin;
+use crate::compress::Codec;
+use crate::profile::{BiosLoader, Located, PackageSection, Place, Problem, Problems, Profile, nearest};
+
+/// The kernel's COMMAND_LINE_SIZE on x86.
+const MAX_CMDLINE: usize = 2048;
+
+impl Plan {
+    /// Resolves the profile; looks at which files are there, reads none.
+    pub fn resolve(profile: &Profile, request: &Request) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let plan = Resolver { problems: &mut problems }.plan(profile, request);
+        match plan {
+            Some(plan) if problems.is_empty() => Ok(plan),
+            _ => Err(Problems(problems)),
+        }
+    }
+}
+
+/// Collects problems, so that one run tells them all.
+struct Resolver<'p> {
+    problems: &'p mut Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    fn plan(&mut self, profile: &Profile, request: &Request) -> Option<Plan> {
+        let name = self.name(&profile.name);
+        let label = VolumeId::new(&profile.label.value)
+            .map_err(|e| {
+                let what = format!("`label` cannot be a volume ID: {e}");
+                self.problems
+                    .push(Problem::new(&profile.label.place, what).remedy("A-Z 0-9 _, at most 32, best at most 11"));
+            })
+            .ok();
+        let kernel = self.kernel(&profile.kernel.from, profile.mode.value);
+        let modules = match profile.kernel.modules.as_slice() {
+            [] => vec![Located { value: "@live".into(), place: profile.kernel.from.place.clone() }],
+            given => given.to_vec(),
+        };
+        let compress = self.codec(profile.initramfs.compress.as_ref(), "zstd:19");
+        let section = &profile.initramfs;
+        let parts = self.parts(section.userland.as_ref(), &section.programs, &section.overlays, profile.mode.value);
+        let payload = match profile.mode.value {
+            Mode::Overlay => self.root(profile).map(Payload::Root),
+            Mode::Ram => self.packages(&profile.packages).map(Payload::Packages),
+        };
+        let boot = self.boot(profile, request);
+        let mut plan = Plan {
+            name: name?,
+            label: label?,
+            mode: profile.mode.value,
+            epoch: request.epoch.unwrap_or(DEFAULT_EPOCH),
+            clamp: request.epoch.is_some(),
+            kernel: kernel?,
+            modules,
+            initramfs: InitramfsPlan { compress: compress?, parts },
+            payload: payload?,
+            boot,
+            advice: Vec::new(),
+        };
+        plan.advice = advice(&plan);
+        Some(plan)
+    }
+
+    /// The name becomes a file name and a line of the manifest.
+    fn name(&mut self, name: &Located<String>) -> Option<String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let good = !name.value.is_empty() && name.value.chars().all(plain) && !name.value.starts_with('.');
+        if !good {
+            let problem = Problem::new(&name.place, format!("`name` cannot be {:?}", name.value));
+            self.problems.push(problem.remedy("letters, digits, `.`, `_` and `-`, not beginning with a dot"));
+        }
+        good.then(|| name.value.clone())
+    }
+
+    fn codec(&mut self, written: Option<&Located<String>>, default: &str) -> Option<Codec> {
+        let parsed = written.map_or(default, |written| &written.value).parse();
+        parsed.map_err(|e: crate::compress::CodecError| self.refuse(written, &e.to_string())).ok()
+    }
+
+    fn refuse(&mut self, written: Option<&Located<String>>, what: &str) {
+        if let Some(written) = written {
+            self.problems.push(Problem::new(&written.place, what));
+        }
+    }
+
+    fn kernel(&mut self, from: &Located<String>, mode: Mode) -> Option<Located<KernelSource>> {
+        let (kind, rest) = split_source(&from.value);
+        let source = match kind {
+            "host" if rest.is_empty() => KernelSource::Host,
+            "root" if rest.is_empty() && mode == Mode::Overlay => KernelSource::Root,
+            "dir" => KernelSource::Dir(self.existing(from, rest, Path::is_dir, "a folder")?),
+            "deb" if is_file_name(rest) => KernelSource::DebFile(self.existing(from, rest, Path::is_file, "a file")?),
+            "deb" if !rest.is_empty() => KernelSource::Deb(rest.into()),
+            _ => {
+                let remedy = "`dir:PATH`, `host`, `deb:NAME`, `deb:FILE.deb`, and in overlay mode `root`";
+                self.problems
+                    .push(Problem::new(&from.place, format!("no kernel source: `{}`", from.value)).remedy(remedy));
+                return None;
+            }
+        };
+        Some(Located { value: source, place: from.place.clone() })
+    }
+
+    fn root(&mut self, profile: &Profile) -> Option<RootPlan> {
+        let section = profile.root.as_ref()?;
+        let from = &section.from;
+        let (kind, rest) = split_source(&from.value);
+        let source = match kind {
+            "dir" => RootSource::Dir(self.existing(from, rest, Path::is_dir, "a folder")?),
+            "tar" => RootSource::Tar(self.existing(from, rest, Path::is_file, "a file")?),
+            "mmdebstrap" if !rest.is_empty() => RootSource::Mmdebstrap {
+                suite: rest.into(),
+                include: section.include.iter().map(|package| package.value.clone()).collect(),
+            },
+            _ => {
+                let problem = Problem::new(&from.place, format!("no root source: `{}`", from.value));
+                self.problems.push(problem.remedy("`dir:PATH`, `tar:FILE` or `mmdebstrap:SUITE`"));
+                return None;
+            }
+        };
+        if let (Some(first), false) = (section.include.first(), matches!(source, RootSource::Mmdebstrap { .. })) {
+            let problem = Problem::new(&first.place, "`root.include` names packages, and this root is finished");
+            self.problems.push(problem.remedy("`include` goes with `from = \"mmdebstrap:SUITE\"`"));
+        }
+        let compress = self.codec(section.compress.as_ref(), "zstd:15");
+        let overlays = self.overlays(&section.overlays);
+        Some(RootPlan {
+            from: Located { value: source, place: from.place.clone() },
+            exclude: section.exclude.clone(),
+            compress: compress?,
+            overlays,
+        })
+    }
+
+    fn packages(&mut self, sections: &[PackageSection]) -> Option<Vec<PackagePlan>> {
+        let mut plans: Vec<PackagePlan> = Vec::new();
+        for section in sections {
+            let source = match &section.from {
+                Some(from) => {
+                    let path = self.existing(from, &from.value, Path::is_file, "a file")?;
+                    if !path.to_string_lossy().ends_with(".tar.xz") {
+                        let problem = Problem::new(&from.place, format!("`{}` is not a .tar.xz file", from.value));
+                        self.problems.push(problem.remedy("pack it as a tar archive in xz: `tar cJf NAME.tar.xz …`"));
+                    }
+                    PackageSource::Archive(path)
+                }
+                None => PackageSource::Parts(self.parts(
+                    section.userland.as_ref(),
+                    &section.programs,
+                    &section.overlays,
+                    Mode::Ram,
+                )),
+            };
+            let name = match (&section.name, &source) {
+                (Some(name), _) => self.name(name)?,
+                (None, PackageSource::Archive(path)) => {
+                    let stem = path.file_name().unwrap_or_default().to_string_lossy().replace(".tar.xz", "");
+                    self.name(&Located { value: stem, place: section.place.clone() })?
+                }
+                (None, PackageSource::Parts(_)) => return None, // the profile said so already
+            };
+            if let Some(first) = plans.iter().find(|plan| plan.name == name) {
+                let what = format!("two packages are called `{name}`; the other one is at {}", first.place);
+                self.problems.push(Problem::new(&section.place, what).remedy("give one of them another `name`"));
+            }
+            let (required, privileged) = (section.required, section.privileged);
+            plans.push(PackagePlan { place: section.place.clone(), name, source, required, privileged });
+        }
+        Some(plans)
+    }
+
+    fn parts(
+        &mut self,
+        userland: Option<&Located<String>>,
+        programs: &[Located<String>],
+        overlays: &[Located<String>],
+        mode: Mode,
+    ) -> Parts {
+        let programs = programs.iter().filter_map(|program| self.program(program, mode)).collect();
+        let userland = userland.and_then(|userland| self.userland(userland));
+        Parts { userland, programs, overlays: self.overlays(overlays) }
+    }
+
+    fn userland(&mut self, written: &Located<String>) -> Option<Located<Userland>> {
+        let value = match split_source(&written.value) {
+            ("toybox", "") if builtin::toybox().is_some() => Userland::BuiltinToybox,
+            ("toybox", "") => {
+                let problem = Problem::new(&written.place, "this liveroot was built without a toybox of its own");
+                let remedy = "`cargo xtask toybox` builds one and prints how to build it in; or say `toybox:PATH`";
+                self.problems.push(problem.remedy(remedy));
+                return None;
+            }
+            ("toybox", path) => Userland::Toybox(self.existing(written, path, Path::is_file, "a file")?),
+            _ => {
+                let problem = Problem::new(&written.place, format!("no userland is called `{}`", written.value));
+                self.problems.push(problem.remedy("`toybox`, or `toybox:PATH` for one of your own"));
+                return None;
+            }
+        };
+        Some(Located { value, place: written.place.clone() })
+    }
+
+    fn program(&mut self, written: &Located<String>, mode: Mode) -> Option<Located<ProgramSource>> {
+        let value = match (written.value.strip_prefix("host:"), mode) {
+            (Some(path), _) if path.starts_with('/') => ProgramSource::Host(path.into()),
+            (None, Mode::Overlay) if written.value.starts_with('/') => ProgramSource::Root(written.value.clone()),
+            _ => {
+                let remedy = match mode {
+                    Mode::Overlay => "`/usr/sbin/NAME` takes it from the root, `host:/usr/sbin/NAME` from this system",
+                    Mode::Ram => "there is no root in ram mode: `host:/usr/sbin/NAME` takes it from this system",
+                };
+                let problem = Problem::new(&written.place, format!("no program source: `{}`", written.value));
+                self.problems.push(problem.remedy(remedy));
+                return None;
+            }
+        };
+        Some(Located { value, place: written.place.clone() })
+    }
+
+    fn overlays(&mut self, written: &[Located<String>]) -> Vec<Located<OverlaySource>> {
+        written.iter().filter_map(|overlay| self.overlay(overlay)).collect()
+    }
+
+    /// A path if there is a slash in it; else a name, looked for beside the
+    /// profile, beside its folder (as in the source tree), and built in.
+    fn overlay(&mut self, written: &Located<String>) -> Option<Located<OverlaySource>> {
+        let located = |value| Some(Located { value, place: written.place.clone() });
+        if written.value.contains('/') {
+            let dir = self.existing(written, &written.value, Path::is_dir, "a folder")?;
+            return located(OverlaySource::Dir(dir));
+        }
+        let here = written.place.dir();
+        let dirs = [here.join("overlays").join(&written.value), here.join("../overlays").join(&written.value)];
+        if let Some(dir) = dirs.into_iter().find(|dir| dir.is_dir()) {
+            return located(OverlaySource::Dir(dir));
+        }
+        if !builtin::overlay(&written.value).is_empty() {
+            return located(OverlaySource::Builtin(written.value.clone()));
+        }
+        let problem = Problem::new(&written.place, format!("there is no overlay `{}`", written.value));
+        let known = builtin::overlay_names();
+        self.problems.push(match nearest(&written.value, known.iter().copied()) {
+            Some(name) => problem.remedy(format!("did you mean `{name}`?")),
+            None => {
+                problem.remedy(format!("built in are: {}; a folder is named by a path with a slash", known.join(", ")))
+            }
+        });
+        None
+    }
+
+    fn boot(&mut self, profile: &Profile, request: &Request) -> BootPlan {
+        let everywhere = profile.kernel.cmdline.as_ref();
+        let mut entries = Vec::new();
+        for entry in &profile.boot.entries {
+            let words = [everywhere, entry.cmdline.as_ref()].map(|part| part.map_or("", |part| part.value.as_str()));
+            let cmdline = joined(&[words[0], words[1], &request.append]);
+            let place = entry.cmdline.as_ref().or(everywhere).map_or(&entry.title.place, |part| &part.place);
+            self.check_cmdline(place, &cmdline, profile.mode.value);
+            self.check_line(&entry.title);
+            entries.push(BootEntry { title: entry.title.value.clone(), cmdline });
+        }
+        if entries.is_empty() {
+            let cmdline = joined(&[everywhere.map_or("", |part| &part.value), &request.append]);
+            let place = everywhere.map_or(&profile.name.place, |part| &part.place);
+            self.check_cmdline(place, &cmdline, profile.mode.value);
+            entries.push(BootEntry { title: format!("Start {}", profile.name.value), cmdline });
+        }
+        let timeout = profile.boot.timeout.unwrap_or(if entries.len() > 1 { 5 } else { 0 });
+        BootPlan { bios: profile.boot.bios, timeout, entries }
+    }
+
+    fn check_cmdline(&mut self, place: &Place, cmdline: &str, mode: Mode) {
+        if cmdline.len() >= MAX_CMDLINE {
+            let what = format!("a command line of {} bytes; the kernel reads {}", cmdline.len(), MAX_CMDLINE - 1);
+            self.problems.push(Problem::new(place, what).remedy("shorten it"));
+        }
+        if cmdline.contains(|c: char| c.is_control()) {
+            self.problems.push(Problem::new(place, "a command line with a control character in it"));
+        }
+        // It makes the kernel pick ramfs for the first root, which has no size limit.
+        if mode == Mode::Ram && cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
+            let problem = Problem::new(place, "`root=` on the command line of a ram image");
+            self.problems.push(
+                problem.remedy("leave it out: the packages are the root, and the medium is found by its boot-id"),
+            );
+        }
+    }
+
+    fn check_line(&mut self, text: &Located<String>) {
+        if text.value.contains(|c: char| c.is_control()) {
+            self.problems.push(Problem::new(&text.place, "a title with a control character in it"));
+        }
+    }
+
+    /// `path`, relative to the profile that wrote it, if it is there.
+    fn existing(
+        &mut self,
+        written: &Located<String>,
+        path: &str,
+        is: fn(&Path) -> bool,
+        what: &str,
+    ) -> Option<PathBuf> {
+        let full = written.place.dir().join(path);
+        if !path.is_empty() && is(&full) {
+            return Some(full);
+        }
+        let problem = Problem::new(&written.place, format!("`{path}` is not {what}"));
+        self.problems.push(problem.remedy(format!("looked for {}: paths are relative to the profile", full.display())));
+        None
+    }
+}
+
+/// `kind:rest`, or `kind` alone.
+fn split_source(written: &str) -> (&str, &str) {
+    written.split_once(':').unwrap_or((written, ""))
+}
+
+/// `deb:` takes a package's name or a file's.
+fn is_file_name(written: &str) -> bool {
+    written.contains('/') || Path::new(written).extension().is_some_and(|ending| ending == "deb")
+}
+
+fn joined(parts: &[&str]) -> String {
+    parts.iter().flat_map(|part| part.split_whitespace()).collect::<Vec<_>>().join(" ")
+}
+
+fn advice(plan: &Plan) -> Vec<String> {
+    let mut advice = Vec::new();
+    let label = plan.label.as_str();
+    if label.len() > 11 {
+        advice.push(format!(
+            "label {label}: FAT copies (Rufus and others) shorten it to {}; /init finds the medium by its boot-id either way",
+            &label[..11]
+        ));
+    }
+    if plan.boot.bios == BiosLoader::None {
+        advice.push("boot.bios is none: nothing on this medium starts by itself".into());
+    }
+    advice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with what the profiles below name.
+    fn inputs() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["kernel", "rootfs", "overlays/extra"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for file in ["one.tar.xz", "linux.deb", "toybox"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        dir
+    }
+
+    /// The plan's text, without the folder's name.
+    fn resolve(dir: &Path, text: &str, request: &Request) -> Result<String, String> {
+        let no_base = |_: &Path| panic!("no base here");
+        let profile = Profile::parse(&dir.join("p.toml"), text, no_base).map_err(|e| e.to_string())?;
+        let plan = Plan::resolve(&profile, request).map_err(|e| e.to_string());
+        let here = format!("{}/", dir.display());
+        plan.map(|plan| plan.to_string().replace(&here, "")).map_err(|text| text.replace(&here, ""))
+    }
+
+    const OVERLAY: &str = r#"
+name = "aurora"
+label = "AURORA"
+mode = "overlay"
+[kernel]
+from = "deb:linux.deb"
+modules = ["@live", "!floppy"]
+cmdline = "quiet  splash"
+[initramfs]
+userland = "toybox:toybox"
+programs = ["/usr/sbin/fsck", "host:/bin/true"]
+[root]
+from = "dir:rootfs"
+exclude = ["boot/*"]
+overlays = ["extra"]
+[boot]
+[[boot.entry]]
+title = "Start"
+[[boot.entry]]
+title = "Serial"
+cmdline = "console=ttyS0"
+"#;
+
+    #[test]
+    fn an_overlay_plan_has_every_value_and_where_it_was_written() {
+        let dir = inputs();
+        let request = Request { append: "extra=1".into(), epoch: Some(1000) };
+        let wanted = r#"name       aurora
+label      AURORA
+mode       overlay
+epoch      1000, and nothing later
+
+kernel
+  from     Debian package linux.deb  # p.toml:6
+  modules  @live  # p.toml:7
+  modules  !floppy  # p.toml:7
+
+initramfs
+  compress zstd:19
+  userland toybox, toybox  # p.toml:10
+  program  /usr/sbin/fsck of the root  # p.toml:11
+  program  /bin/true of this system  # p.toml:11
+
+root
+  from     folder rootfs  # p.toml:13
+  exclude  boot/*  # p.toml:14
+  compress zstd:15
+  overlay  overlays/extra  # p.toml:15
+
+boot
+  bios     isolinux
+  timeout  5 s
+  entry    "Start" "quiet splash extra=1"
+  entry    "Serial" "quiet splash console=ttyS0 extra=1"
+"#;
+        assert_eq!(resolve(dir.path(), OVERLAY, &request).unwrap(), wanted);
+    }
+
+    const RAM: &str = r#"
+name = "tiny"
+label = "TINY_RAM_SYSTEM"
+mode = "ram"
+[kernel]
+from = "dir:kernel"
+[[package]]
+from = "one.tar.xz"
+required = false
+[[package]]
+name = "two"
+overlays = ["extra"]
+"#;
+
+    #[test]
+    fn a_ram_plan_has_its_packages_in_order_and_advice_at_the_end() {
+        let dir = inputs();
+        let text = resolve(dir.path(), RAM, &Request::default()).unwrap();
+        let (_, from_packages) = text.split_once("\npackage ").unwrap();
+        let wanted = r#"one (optional)
+  from     one.tar.xz
+
+package two (required)
+  overlay  overlays/extra  # p.toml:12
+
+boot
+  bios     isolinux
+  timeout  0 s
+  entry    "Start tiny" ""
+
+advice     label TINY_RAM_SYSTEM: FAT copies (Rufus and others) shorten it to TINY_RAM_SY; /init finds the medium by its boot-id either way
+"#;
+        assert_eq!(from_packages, wanted);
+        assert!(text.contains(&format!("epoch      {DEFAULT_EPOCH}\n")), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_is_told_with_its_line_and_a_remedy() {
+        let dir = inputs();
+        let table: &[(String, &[&str])] = &[
+            (OVERLAY.replace("deb:linux.deb", "dep:linux"), &["p.toml:6:8: no kernel source: `dep:linux`", "`host`"]),
+            (
+                OVERLAY.replace("dir:rootfs", "dir:rootsf"),
+                &["p.toml:13:8: `rootsf` is not a folder", "relative to the profile"],
+            ),
+            (OVERLAY.replace("\"extra\"", "\"extar\""), &["p.toml:15:13: there is no overlay `extar`"]),
+            (OVERLAY.replace("toybox:toybox", "busybox"), &["p.toml:10:12: no userland is called `busybox`"]),
+            (OVERLAY.replace("/usr/sbin/fsck", "fsck"), &["p.toml:11:13: no program source: `fsck`", "`host:"]),
+            (OVERLAY.replace("AURORA", &"A".repeat(33)), &["p.toml:3:9: `label` cannot be a volume ID"]),
+            (OVERLAY.replace("AURORA", "A\\nB"), &["p.toml:3:9: `label` cannot be a volume ID"]),
+            (OVERLAY.replace("aurora", "../aurora"), &["p.toml:2:8: `name` cannot be \"../aurora\""]),
+            (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a codec"]),
+            (OVERLAY.replace("console=ttyS0", &"x".repeat(2048)), &["p.toml:21:11: a command line of", "shorten it"]),
+            (
+                RAM.replace("[[package]]\nname", "[[package]]\nfrom = \"one.tar.xz\"\n[[package]]\nname"),
+                &["two packages are called `one`"],
+            ),
+            (RAM.replace("one.tar.xz", "toybox"), &["`toybox` is not a .tar.xz file"]),
+            (
+                RAM.replace(
+                    "[[package]]\nfrom",
+                    "[boot]\n[[boot.entry]]\ntitle = \"x\"\ncmdline = \"root=/dev/sda\"\n[[package]]\nfrom",
+                ),
+                &["`root=` on the command line of a ram image"],
+            ),
+        ];
+        for (text, wanted) in table {
+            let error = resolve(dir.path(), text, &Request::default()).unwrap_err();
+            for part in *wanted {
+                assert!(error.contains(part), "{part:?} is not in:\n{error}");
+            }
+        }
+    }
+}
