@@ -53,9 +53,11 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
             return Ok(());
         }
     };
-    if let Err(error) = builder.fetch("tests/profiles/live.toml") {
-        // What needs it is skipped, and fails in CI.
-        say(&format!("going on with what is in the cache: {error:#}"));
+    for profile in ["tests/profiles/ram.toml", "tests/profiles/live.toml"] {
+        if let Err(error) = builder.fetch(profile) {
+            // What needs it is skipped, and fails in CI.
+            say(&format!("going on with what is in the cache: {error:#}"));
+        }
     }
     let mut test = run::cargo();
     test.args(["test", "--workspace", "--no-fail-fast"]);
