@@ -181,6 +181,10 @@ pub fn write_iso(
         system_area,
         ..iso::Image::new(tree, plan.label.clone(), plan.epoch)
     };
+    // The label's was told with the plan.
+    for advice in iso::advice(&image).iter().filter(|advice| !plan.advice.contains(advice)) {
+        progress.note(&format!("note: {advice}"));
+    }
     let layout = iso::layout(&image)?;
     let step = progress.step("iso", Some(layout.len()));
     let mut buffered = BufWriter::with_capacity(1 << 20, out);

@@ -337,14 +337,7 @@ fn joined(parts: &[&str]) -> String {
 }
 
 fn advice(plan: &Plan) -> Vec<String> {
-    let mut advice = Vec::new();
-    let label = plan.label.as_str();
-    if label.len() > 11 {
-        advice.push(format!(
-            "label {label}: FAT copies (Rufus and others) shorten it to {}; /init finds the medium by its boot-id either way",
-            &label[..11]
-        ));
-    }
+    let mut advice: Vec<String> = plan.label.advice().into_iter().collect();
     if plan.boot.bios == BiosLoader::None {
         advice.push("boot.bios is none: nothing on this medium starts by itself".into());
     }
@@ -464,7 +457,7 @@ boot
   timeout  0 s
   entry    "Start tiny" ""
 
-advice     label TINY_RAM_SYSTEM: FAT copies (Rufus and others) shorten it to TINY_RAM_SY; /init finds the medium by its boot-id either way
+advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
 "#;
         assert_eq!(from_packages, wanted);
         assert!(text.contains(&format!("epoch      {DEFAULT_EPOCH}\n")), "{text}");

@@ -107,8 +107,8 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     (distance <= 3).then_some(nearest)
 }
 
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
+/// Levenshtein's edit distance, by bytes.
+pub fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];
