@@ -41,7 +41,7 @@ pub enum StagedPackage {
 pub enum StageError {
     #[error(transparent)]
     Overlay(#[from] OverlayError),
-    #[error("{place}: two overlays of one list have the same path")]
+    #[error("{place}: two overlays of one list have the same path: take it out of one of them")]
     Twice { place: Place, source: Conflict },
     #[error("{place}: the overlays do not fit what they are laid over")]
     DoesNotFit { place: Place, source: tree::OverlayError },

@@ -247,5 +247,13 @@ impl<'p> Section<'p> {
 }
 
 fn wrong_type(place: &Place, path: &str, wanted: &str, found: &str) -> Problem {
-    Problem::new(place, format!("`{path}` should be {wanted}, and this is {found}"))
+    let problem = Problem::new(place, format!("`{path}` should be {wanted}, and this is {found}"));
+    let key = path.rsplit('.').next().unwrap_or(path);
+    problem.remedy(match wanted {
+        "a string" => format!("`{key} = \"text\"`, in quotes"),
+        "a list of strings" => format!("`{key} = [\"one\", \"two\"]`"),
+        "a table" => format!("`[{path}]` on a line of its own, its keys below it"),
+        "a list of tables" => format!("`[[{path}]]` on a line of its own, once for each"),
+        _ => format!("`{key} = …` without quotes"),
+    })
 }
