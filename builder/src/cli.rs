@@ -1,11 +1,12 @@
 //! The command line: flags live here and nowhere else.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
-use builder::plan::{Plan, Request};
+use builder::plan::{DEFAULT_EPOCH, Plan, Request};
 use builder::profile::{Problems, Profile};
 use builder::progress::{self, Progress};
 use builder::source::{self, Cache};
@@ -100,7 +101,7 @@ impl Cli {
                 let (len, boot_id) = (progress::bytes(built.len), built.boot_id);
                 progress.note(&format!("{}: {len}, boot-id {boot_id}", output.display()));
             }
-            Verb::Plan { asked } => print!("{}", asked.plan()?),
+            Verb::Plan { asked } => show(&asked.plan()?.to_string())?,
             Verb::Initramfs { asked, output, compress } => {
                 let (len, output) = asked.initramfs(output, &compress, &progress)?;
                 progress.note(&format!("{}: {}", output.display(), progress::bytes(len)));
@@ -109,17 +110,22 @@ impl Cli {
                 let asked = Asked { fetch: true, ..asked };
                 asked.cache(&asked.plan()?, &progress)?;
             }
-            Verb::Inspect { image, list } => print!("{}", inspect::inspect(&image, list)?),
-            Verb::Profile { name: None } => builtin::profile_names().iter().for_each(|name| println!("{name}")),
+            Verb::Inspect { image, list } => show(&inspect::inspect(&image, list)?)?,
+            Verb::Profile { name: None } => show(&(builtin::profile_names().join("\n") + "\n"))?,
             Verb::Profile { name: Some(name) } => {
                 let known = builtin::profile_names().join(", ");
-                print!(
-                    "{}",
-                    builtin::profile(&name).with_context(|| format!("no profile {name}; built in are: {known}"))?
-                );
+                show(builtin::profile(&name).with_context(|| format!("no profile {name}; built in are: {known}"))?)?;
             }
         }
         Ok(())
+    }
+}
+
+/// A reader who has seen enough, as `head` has, is no error.
+fn show(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 
@@ -133,14 +139,20 @@ impl Asked {
     fn load_profile(&self) -> Result<Profile> {
         let name = self.profile.to_str().filter(|name| !name.contains(['/', '.']));
         match name.and_then(builtin::profile) {
-            Some(text) if !self.profile.exists() => {
-                let file = Path::new("built-in").join(format!("{}.toml", self.profile.display()));
+            Some(text) if !self.profile.is_file() => {
+                // No folder's name: what is built in must not depend on where it is built.
+                let file = Path::new("<built-in>").join(format!("{}.toml", self.profile.display()));
                 Ok(Profile::parse(&file, text, |path| {
                     std::fs::read_to_string(path)
                         .map_err(|source| builder::profile::LoadError::Read { path: path.into(), source })
                 })?)
             }
-            _ => Ok(Profile::load(&self.profile)?),
+            _ if self.profile.exists() => Ok(Profile::load(&self.profile)?),
+            _ => bail!(
+                "{}: no such file, nor a profile that is built in ({})",
+                self.profile.display(),
+                builtin::profile_names().join(", ")
+            ),
         }
     }
 
@@ -167,14 +179,14 @@ impl Asked {
     fn initramfs(&self, output: Option<PathBuf>, compress: &str, progress: &Progress) -> Result<(u64, PathBuf)> {
         let from_profile = self.profile.extension().is_some_and(|ending| ending == "toml") || !self.profile.exists();
         if from_profile {
-            let plan = self.plan()?;
+            let plan = self.plan()?.without_loader();
             let output = output.unwrap_or_else(|| format!("{}.img", plan.name).into());
             let cache = self.cache(&plan, progress)?;
             return Ok((builder::build_initramfs(&plan, &cache, &output, progress)?, output));
         }
         let output = output.unwrap_or_else(|| self.profile.with_extension("img"));
-        let codec = compress.parse()?;
-        Ok((listed::build(&self.profile, codec, &output)?, output))
+        let epoch = self.request()?.epoch.unwrap_or(DEFAULT_EPOCH);
+        Ok((listed::build(&self.profile, compress.parse()?, epoch, &output)?, output))
     }
 }
 

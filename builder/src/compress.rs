@@ -40,6 +40,16 @@ impl CodecKind {
         }
     }
 
+    /// What a kernel's `.config` says if it can unpack an initramfs in this codec.
+    pub fn kernel_option(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("CONFIG_RD_GZIP"),
+            Self::Xz => Some("CONFIG_RD_XZ"),
+            Self::Zstd => Some("CONFIG_RD_ZSTD"),
+        }
+    }
+
     fn levels(self) -> std::ops::RangeInclusive<u32> {
         match self {
             Self::None => 0..=0,

@@ -11,12 +11,12 @@ use init::contract::{BootId, initramfs as at, medium};
 use init::facts::ImageFacts;
 use init::manifest::{Manifest, Part};
 use sha2::{Digest, Sha256};
-use tree::{Content, Provenance, Tree, TreePath};
+use tree::{Content, Kind, Node, Provenance, Tree, TreePath};
 
 use crate::bootloader::isolinux;
 use crate::compress::{CodecKind, Decoder};
-use crate::plan::{Payload, Plan};
-use crate::profile::BiosLoader;
+use crate::plan::{PackagePlan, Payload, Plan};
+use crate::profile::{BiosLoader, Problem, Problems};
 use crate::progress::{self, Progress};
 use crate::source::Sources;
 use crate::stage::{Staged, StagedPackage, StagedPayload};
@@ -56,9 +56,10 @@ pub fn encode_payload(
                 let step = progress.step(format!("package {}", plan.name), None);
                 let path = format!("{}/{:02}-{}{}", medium::PACKAGES, n + 1, plan.name, CodecKind::Xz.tar_ending());
                 let part = match staged {
-                    StagedPackage::Archive(content) => take_archive(path, content, plan.required, plan.privileged)
+                    StagedPackage::Archive(content) => take_archive(path, content, plan)
                         .with_context(|| format!("{}: package {}", plan.place, plan.name))?,
                     StagedPackage::Tree(tree) => {
+                        check_rights(tree, plan)?;
                         let codec = "xz:6".parse().expect("a codec");
                         let file = encode(scratch, codec, Decoder::Userland, |out| Ok(package::write(tree, out)?))?;
                         encoded(path, file, tree.content_len(), plan.required, plan.privileged)?
@@ -73,18 +74,21 @@ pub fn encode_payload(
     }
 }
 
-/// Names the build: a digest over everything that the medium will hold.
+/// Names the build: a digest over everything that decides what the medium holds.
 pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[EncodedPart]) -> Result<BootId> {
     let mut sum = Sha256::new();
     sum.update(format!("liveroot boot-id 1\n{}\n{}\n{}\n", plan.name, plan.label.as_str(), plan.mode));
     for EncodedPart { part, .. } in parts {
-        sum.update(format!("{} {} ", part.path, part.size));
-        sum.update(part.sha256);
+        let Part { path, size, unpacked, required, privileged, sha256 } = part;
+        sum.update(format!("{path} {size} {unpacked} {required} {privileged} "));
+        sum.update(sha256);
     }
     sum.update(digest::content(&sources.kernel.image).context("the kernel")?);
     sum.update(digest::tree(&staged.initramfs).context("the initramfs")?);
-    for entry in &plan.boot.entries {
-        sum.update(format!("{}\n{}\n", entry.title, entry.cmdline));
+    sum.update(format!("{}\n{:?}\n", plan.initramfs.compress, plan.boot));
+    for (name, content) in sources.loader.iter() {
+        sum.update(name);
+        sum.update(digest::content(content).context("the boot loader")?);
     }
     let digest: [u8; 32] = sum.finalize().into();
     Ok(BootId::new(digest[..16].try_into().expect("16 of 32")))
@@ -94,7 +98,7 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
 pub fn encode_initramfs(
     plan: &Plan,
     staged: &Staged,
-    boot_id: BootId,
+    boot_id: Option<BootId>,
     scratch: &Path,
     progress: &Progress,
 ) -> Result<Content> {
@@ -194,16 +198,49 @@ pub fn write_iso(
     Ok(layout.len())
 }
 
-/// Takes a finished archive as it is, after reading it once to the end: its
-/// digest and unpacked size go into the manifest, and a broken one is refused
-/// here and not at its first boot.
-fn take_archive(path: String, content: &Content, required: bool, privileged: bool) -> Result<EncodedPart> {
+/// Takes a finished archive as it is, after reading it to the end: its digest
+/// and unpacked size go into the manifest, and a broken one is refused here
+/// and not at its first boot.
+fn take_archive(path: String, content: &Content, plan: &PackagePlan) -> Result<EncodedPart> {
     let mut tee = digest::Tee::new(content.open()?);
     let tree = tree::tar::read(&path, &mut tee, tree::Limits::default(), &Provenance::new("a package"))?;
     io::copy(&mut tee, &mut io::sink())?;
+    check_rights(&tree, plan)?;
     let (sha256, size) = tee.finish();
-    let part = Part { path, size, unpacked: tree.content_len(), sha256, required, privileged };
+    let unpacked = members_len(content)?;
+    let part = Part { path, size, unpacked, sha256, required: plan.required, privileged: plan.privileged };
     Ok(EncodedPart { part, content: content.clone() })
+}
+
+/// What /init will write: every member of the archive, also one that a later
+/// member of the same name replaces.
+fn members_len(content: &Content) -> Result<u64> {
+    let mut archive = tar::Archive::new(xz2::read::XzDecoder::new_multi_decoder(content.open()?));
+    let mut len: u64 = 0;
+    for member in archive.entries()? {
+        len = len.saturating_add(member?.size());
+    }
+    Ok(len)
+}
+
+/// /init refuses these at boot where the manifest does not allow them.
+fn check_rights(tree: &Tree, plan: &PackagePlan) -> Result<()> {
+    if plan.privileged {
+        return Ok(());
+    }
+    for item in tree.walk() {
+        let rights = match item.node {
+            Node::Leaf { kind: Kind::CharDevice { .. } | Kind::BlockDevice { .. }, .. } => "is a device node",
+            Node::Leaf { kind: Kind::File(_), .. } if item.meta.mode & 0o6000 != 0 => "is set-uid or set-gid",
+            _ if item.meta.xattrs.keys().any(|name| !name.starts_with(b"user.")) => "has privileged xattrs",
+            _ => continue,
+        };
+        let what = format!("package {}: {} {rights}", plan.name, item.path);
+        let problem = Problem::new(&plan.place, what);
+        let remedy = "`privileged = true` in its `[[package]]` allows that, if you trust what is in it";
+        return Err(Problems(vec![problem.remedy(remedy)]).into());
+    }
+    Ok(())
 }
 
 fn encode(
@@ -236,4 +273,65 @@ fn spanned(mut file: File, name: &str) -> Result<Content> {
 
 fn scratch_file(dir: &Path) -> Result<File> {
     tempfile::tempfile_in(dir).with_context(|| format!("{}: a scratch file cannot be made there", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    use crate::plan::{PackageSource, Parts};
+    use crate::profile::Place;
+    use tree::{Leaf, Meta};
+
+    fn plan(privileged: bool) -> PackagePlan {
+        let place = Place { file: Path::new("p.toml").into(), line: 6, column: 1 };
+        let source = PackageSource::Parts(Parts::default());
+        PackagePlan { place, name: "base".into(), source, required: true, privileged }
+    }
+
+    fn leaf(mode: u32, kind: Kind) -> Tree {
+        let mut tree = Tree::new();
+        let path = TreePath::new("x/y").unwrap();
+        tree.insert_leaf(path, Leaf { meta: Meta::new(mode), kind }, Provenance::new("test")).unwrap();
+        tree
+    }
+
+    #[test]
+    fn what_init_would_refuse_is_refused_here() {
+        let file = || Kind::File(Content::from(Vec::new()));
+        let mut capable = leaf(0o755, file());
+        let meta = capable.meta_mut(&TreePath::new("x/y").unwrap()).unwrap();
+        meta.xattrs.insert(b"security.capability".to_vec(), vec![1]);
+        for (tree, wrong) in [
+            (leaf(0o755, file()), None),
+            (leaf(0o4755, file()), Some("is set-uid or set-gid")),
+            (leaf(0o600, Kind::CharDevice { major: 1, minor: 3 }), Some("is a device node")),
+            (capable, Some("has privileged xattrs")),
+        ] {
+            let refused = check_rights(&tree, &plan(false)).map_err(|e| e.to_string());
+            match wrong {
+                None => assert_eq!(refused, Ok(())),
+                Some(wrong) => {
+                    let error = refused.unwrap_err();
+                    assert!(error.contains("p.toml:6:1") && error.contains("/x/y") && error.contains(wrong), "{error}");
+                }
+            }
+            assert!(check_rights(&tree, &plan(true)).is_ok());
+        }
+    }
+
+    #[test]
+    fn every_member_of_an_archive_counts_also_one_that_is_replaced() {
+        let mut builder = tar::Builder::new(xz2::write::XzEncoder::new(Vec::new(), 1));
+        for len in [300, 200] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(len);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, "same", std::io::repeat(7).take(len)).unwrap();
+        }
+        let bytes = builder.into_inner().unwrap().finish().unwrap();
+        let part = take_archive("packages/x.tar.xz".into(), &Content::from(bytes), &plan(false)).unwrap().part;
+        assert_eq!(part.unpacked, 500);
+    }
 }

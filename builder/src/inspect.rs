@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use backhand::FilesystemReader;
 use init::contract::{initramfs, medium};
 use init::facts::ImageFacts;
 use init::manifest::{MAX_LEN, Manifest};
-use tree::{Content, Provenance, Tree, TreePath};
+use tree::{Content, Escaped, Provenance, Tree, TreePath};
 
 use crate::progress::bytes;
 
@@ -58,7 +59,7 @@ fn iso(path: &Path, list: bool) -> Result<String> {
     let tree = image.tree()?;
     let mut text = String::new();
     writeln!(text, "ISO 9660 image, {}", bytes(len))?;
-    writeln!(text, "volume ID  {}", image.volume_id())?;
+    writeln!(text, "volume ID  {}", Escaped(image.volume_id().as_bytes()))?;
     for entry in image.boot_entries()?.iter().filter(|entry| entry.bootable) {
         let firmware = if entry.platform == 0xef { "UEFI" } else { "BIOS" };
         writeln!(text, "boots by   {firmware}, El Torito image at sector {}", entry.lba)?;
@@ -103,7 +104,14 @@ fn squashfs(file: File, list: bool) -> Result<String> {
     if list {
         for node in reader.files() {
             let header = &node.header;
-            writeln!(text, "{:04o} {}:{} {}", header.permissions, header.uid, header.gid, node.fullpath.display())?;
+            writeln!(
+                text,
+                "{:04o} {}:{} {}",
+                header.permissions,
+                header.uid,
+                header.gid,
+                Escaped(node.fullpath.as_os_str().as_bytes())
+            )?;
         }
     }
     Ok(text)
@@ -117,11 +125,9 @@ fn archive(path: &Path, list: bool) -> Result<String> {
     if let Some(facts) = content(initramfs::FACTS) {
         let facts = String::from_utf8(facts.read_all(1 << 16)?).context("the image's facts")?;
         let facts = ImageFacts::parse(&facts).context("the image's facts")?;
-        writeln!(
-            text,
-            "name       {}\nmode       {}\nboot-id    {}\nlabel      {}",
-            facts.name, facts.mode, facts.boot_id, facts.label
-        )?;
+        let boot_id = facts.boot_id.map_or("none: it belongs to no medium".into(), |id| id.to_string());
+        writeln!(text, "name       {}\nmode       {}", facts.name, facts.mode)?;
+        writeln!(text, "boot-id    {boot_id}\nlabel      {}", facts.label)?;
     }
     finish(text, &tree, list)
 }

@@ -54,7 +54,7 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
     let staged = stage(plan, &sources, progress)?;
     let parts = image::encode_payload(plan, &staged.payload, scratch, progress)?;
     let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
-    let initramfs = image::encode_initramfs(plan, &staged, boot_id, scratch, progress)?;
+    let initramfs = image::encode_initramfs(plan, &staged, Some(boot_id), scratch, progress)?;
     let initramfs_len = initramfs.len();
     let (medium, loader) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
     let len = image::write_iso(plan, &medium, loader, boot_id, draft.file(), progress)?;
@@ -63,16 +63,17 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
     Ok(Built { boot_id, len, initramfs_len })
 }
 
-/// Builds the initramfs alone. It belongs to no medium: it looks for one by
-/// its label, or by what the command line says.
+/// Builds the initramfs alone. It belongs to no medium in particular: it looks
+/// for one by its label, or by what the command line says.
 pub fn build_initramfs(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> Result<u64> {
     let mut draft = Draft::create(target)?;
     let scratch = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let sources = load(plan, cache, progress)?;
-    let initramfs = Staged::stage_initramfs(plan, &sources)?;
-    let staged = Staged { initramfs, payload: stage::StagedPayload::Packages(Vec::new()), notes: Vec::new() };
-    let boot_id = image::boot_id(plan, &sources, &staged, &[])?;
-    let content = image::encode_initramfs(plan, &staged, boot_id, scratch, progress)?;
+    // No boot loader goes in, so none is looked for.
+    let plan = plan.without_loader();
+    let sources = load(&plan, cache, progress)?;
+    let staged = Staged::initramfs_alone(&plan, &sources)?;
+    staged.notes.iter().for_each(|note| progress.note(&format!("note: {note}")));
+    let content = image::encode_initramfs(&plan, &staged, None, scratch, progress)?;
     std::io::copy(&mut content.open()?, draft.file())?;
     draft.file().flush()?;
     draft.publish()?;

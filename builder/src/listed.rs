@@ -12,8 +12,11 @@ use crate::newc;
 use crate::publish::Draft;
 
 /// Packs `source` into `target`; the length is the archive's.
-pub fn build(source: &Path, codec: Codec, target: &Path) -> Result<u64> {
-    let tree = load(source).with_context(|| source.display().to_string())?;
+///
+/// Every date becomes `epoch`: when a file was checked out is not its content.
+pub fn build(source: &Path, codec: Codec, epoch: i64, target: &Path) -> Result<u64> {
+    let mut tree = load(source).with_context(|| source.display().to_string())?;
+    tree.for_each_meta(|meta| meta.mtime = epoch);
     let mut draft = Draft::create(target)?;
     let mut encoder = codec.encoder(Decoder::Kernel, BufWriter::new(draft.file()))?;
     newc::write(&tree, &mut encoder)?;

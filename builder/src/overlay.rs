@@ -67,6 +67,11 @@ pub fn load(overlay: &Located<OverlaySource>, epoch: i64) -> Result<Tree, Overla
                 _ => Tree::new(),
             };
             let file = dir.join("overlay.toml");
+            if tree.is_empty() && !file.exists() {
+                let problem =
+                    Problem::new(place, format!("{}: neither root/ nor overlay.toml is in it", dir.display()));
+                return Err(Problems(vec![problem.remedy("an overlay's files stand below its folder root/")]).into());
+            }
             let text = match std::fs::read_to_string(&file) {
                 Ok(text) => Some(text),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,

@@ -86,7 +86,7 @@ impl Step {
     }
 }
 
-/// `1.5 MiB`: for people; tests and scripts read `--json` or the files.
+/// `1.5 MiB`: for people.
 pub fn bytes(count: u64) -> String {
     HumanBytes(count).to_string()
 }

@@ -12,6 +12,8 @@ use nix::fcntl::{Flock, FlockArg};
 pub enum PublishError {
     #[error("{}: its folder does not exist", .0.display())]
     NoFolder(PathBuf),
+    #[error("{}: is not a file; name one, and write it to the device afterwards", .0.display())]
+    NotAFile(PathBuf),
     #[error("{}: cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -40,14 +42,14 @@ impl Draft {
         if !dir.is_dir() {
             return Err(PublishError::NoFolder(target.into()));
         }
-        if target.is_dir() {
-            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        // Renaming over a device node would replace the node, not fill the device.
+        if fs::symlink_metadata(target).is_ok_and(|meta| !meta.is_file()) {
+            return Err(PublishError::NotAFile(target.into()));
         }
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{name}.draft-");
         remove_stale(dir, &prefix).map_err(failed)?;
-        let path = dir.join(format!("{prefix}{}", std::process::id()));
-        let file = create_locked(&path).map_err(failed)?;
+        let (path, file) = create_locked(dir, &prefix).map_err(failed)?;
         Ok(Self { file, path, target: target.into(), published: false })
     }
 
@@ -76,17 +78,23 @@ impl Drop for Draft {
 
 /// A new file that is ours: between its making and its locking, another run
 /// may have taken it for one that was left behind, and removed it.
-fn create_locked(path: &Path) -> io::Result<Flock<File>> {
-    loop {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+fn create_locked(dir: &Path, prefix: &str) -> io::Result<(PathBuf, Flock<File>)> {
+    for n in 0_u32.. {
+        let path = dir.join(format!("{prefix}{}-{n}", std::process::id()));
+        let file = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            // Another thread's, or one of another process namespace.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            opened => opened?,
+        };
         let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
-        match fs::metadata(path) {
-            Ok(meta) if meta.ino() == file.metadata()?.ino() => return Ok(file),
+        match fs::metadata(&path) {
+            Ok(meta) if meta.ino() == file.metadata()?.ino() => return Ok((path, file)),
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
     }
+    Err(io::Error::other("every name for a draft is taken"))
 }
 
 /// Removes drafts whose writer is gone. One that is locked belongs to a run
@@ -144,6 +152,12 @@ mod tests {
         let _lock = Flock::lock(living, FlockArg::LockExclusiveNonblock).unwrap();
         Draft::create(&target).unwrap().publish().unwrap();
         assert_eq!(names(dir.path()), [".out.iso.draft-2", "out.iso"]);
+    }
+
+    #[test]
+    fn a_device_is_not_replaced_by_an_image() {
+        let error = Draft::create(Path::new("/dev/null")).unwrap_err();
+        assert!(matches!(error, PublishError::NotAFile(_)), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
 use crate::kernel;
 use crate::overlay::{self, OverlayError};
 use crate::plan::{OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan};
-use crate::profile::{Located, Place};
+use crate::profile::{Located, Place, Problem, Problems};
 use crate::source::Sources;
 use crate::userland::{self, UserlandError};
 
@@ -41,6 +41,8 @@ pub enum StagedPackage {
 pub enum StageError {
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    #[error(transparent)]
+    Codec(Problems),
     #[error("{place}: two overlays of one list have the same path: take it out of one of them")]
     Twice { place: Place, source: Conflict },
     #[error("{place}: the overlays do not fit what they are laid over")]
@@ -77,13 +79,34 @@ impl Staged {
         Ok(Self { initramfs, payload, notes })
     }
 
-    /// The initramfs alone.
-    pub fn stage_initramfs(plan: &Plan, sources: &Sources) -> Result<Tree, StageError> {
-        stage_initramfs(plan, sources, &mut Vec::new())
+    /// The initramfs, without anything for a medium.
+    pub fn initramfs_alone(plan: &Plan, sources: &Sources) -> Result<Self, StageError> {
+        let mut notes = Vec::new();
+        let initramfs = stage_initramfs(plan, sources, &mut notes)?;
+        Ok(Self { initramfs, payload: StagedPayload::Packages(Vec::new()), notes })
     }
 }
 
+/// A kernel that cannot unpack its initramfs panics, and says nothing of why.
+fn check_codec(plan: &Plan, sources: &Sources) -> Result<(), StageError> {
+    let (Some(config), Some(option)) = (&sources.kernel.config, plan.initramfs.compress.kind.kernel_option()) else {
+        return Ok(());
+    };
+    // Debian's has 260 KB.
+    let text =
+        config.read_all(16 << 20).map_err(|source| StageError::Read { path: "the kernel's config".into(), source })?;
+    let wanted = format!("{option}=y");
+    if String::from_utf8_lossy(&text).lines().any(|line| line == wanted) {
+        return Ok(());
+    }
+    let what =
+        format!("this kernel cannot unpack an initramfs in {}: its config has no {wanted}", plan.initramfs.compress);
+    let problem = Problem::new(&plan.kernel.place, what).remedy("choose another `initramfs.compress`, or `none`");
+    Err(StageError::Codec(Problems(vec![problem])))
+}
+
 fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
+    check_codec(plan, sources)?;
     let mut tree = Tree::new();
     let ours = Provenance::new("every initramfs has it");
     let path = |written: &str| TreePath::new(written).expect("a plain path");
@@ -101,7 +124,16 @@ fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> R
     lay(&mut tree, modules, &plan.kernel.place, notes)?;
     let parts = stage_parts(plan, &plan.initramfs.parts, sources)?;
     lay(&mut tree, parts, &plan.kernel.place, notes)?;
-    tree.for_each_meta(|meta| meta.mtime = plan.epoch);
+    // Whose files they were on this system is nobody's business in there, and
+    // the archive has no room for xattrs.
+    let mut capable = 0;
+    tree.for_each_meta(|meta| {
+        (meta.uid, meta.gid, meta.mtime) = (0, 0, plan.epoch);
+        capable += usize::from(!std::mem::take(&mut meta.xattrs).is_empty());
+    });
+    if capable > 0 {
+        notes.push(format!("{capable} files lose extended attributes (capabilities, labels) in the initramfs"));
+    }
     Ok(tree)
 }
 
@@ -149,6 +181,9 @@ fn stage_root(plan: &Plan, root: &RootPlan, sources: &Sources, notes: &mut Vec<S
         if !tree.contains(&path) {
             tree.insert_dir(path, Meta::new(0o755), Provenance::new("a mount point of the handover"))?;
         }
+    }
+    if tree.get(&TreePath::root()).is_some_and(|root| root.meta.uid != 0) {
+        notes.push("the root's `/` does not belong to root: an archive made as root keeps its owners".into());
     }
     if plan.clamp {
         tree.clamp_mtimes(plan.epoch);

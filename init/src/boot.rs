@@ -147,7 +147,6 @@ impl Boot {
 
     /// Returns only with what stopped it.
     fn hand_over(&mut self, root: Root, inits: &[String]) -> Fault {
-        self.devices.stop();
         if rescue::shell_was_started() {
             handover::end_leftovers();
         }
@@ -160,10 +159,12 @@ impl Boot {
             medium.mounted.keep();
             handover::wipe(&old_root);
         }
+        // Not before: until the root is switched, a retry still needs them.
+        self.devices.stop();
         info!("handing over to {}", inits[0]);
         self.status.end();
         self.status.save();
-        handover::execute(inits)
+        handover::execute(inits, self.cmdline.shell != Shell::Never)
     }
 
     /// The stop before a state that somebody asked for, once.

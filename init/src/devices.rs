@@ -234,8 +234,10 @@ impl Devices {
     fn probe(&mut self, at: usize) {
         let disk = &mut self.disks[at];
         let job = Job::Probe { name: disk.name.clone() };
-        // One that hangs has a worker that waits for it already.
-        if !disk.hangs() && !self.waiting.contains(&job) {
+        // One that hangs has a worker that waits for it already; one whose probe
+        // was dropped by `rest` only looks as if it did.
+        let hangs = disk.hangs() && self.workers.hanging().any(|hanging| *hanging == job);
+        if !hangs && !self.waiting.contains(&job) {
             (disk.finding, disk.bad, disk.since) = (None, None, Instant::now());
             // In front: a probe is what the boot waits for.
             self.waiting.push_front(job);

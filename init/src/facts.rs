@@ -20,7 +20,8 @@ const MAJOR: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFacts {
     pub name: String,
-    pub boot_id: BootId,
+    /// None in an initramfs that was built for no medium in particular.
+    pub boot_id: Option<BootId>,
     pub label: String,
     pub mode: Mode,
     pub params: String,
@@ -29,7 +30,8 @@ pub struct ImageFacts {
 impl ImageFacts {
     pub fn print(&self) -> String {
         let Self { name, boot_id, label, mode, params } = self;
-        format!("{NAME} {MAJOR}.0\nname {name}\nboot-id {boot_id}\nlabel {label}\nmode {mode}\nparams {params}\n")
+        let boot_id = boot_id.map_or(String::new(), |id| format!("boot-id {id}\n"));
+        format!("{NAME} {MAJOR}.0\nname {name}\n{boot_id}label {label}\nmode {mode}\nparams {params}\n")
     }
 
     pub fn parse(text: &str) -> Result<Self, FormatError> {
@@ -41,7 +43,10 @@ impl ImageFacts {
         let bad = |key: &str| FormatError { line: 1, problem: format!("its `{key}` is not one") };
         Ok(Self {
             name: field("name")?.into(),
-            boot_id: field("boot-id")?.parse().map_err(|()| bad("boot-id"))?,
+            boot_id: match field("boot-id") {
+                Ok(id) => Some(id.parse().map_err(|()| bad("boot-id"))?),
+                Err(_) => None,
+            },
             label: field("label")?.into(),
             mode: field("mode")?.parse().map_err(|()| bad("mode"))?,
             params: field("params").unwrap_or_default().into(),
@@ -57,12 +62,15 @@ mod tests {
     fn comes_back_as_it_was() {
         let facts = ImageFacts {
             name: "aurora".into(),
-            boot_id: BootId::new([3; 16]),
+            boot_id: Some(BootId::new([3; 16])),
             label: "AURORA".into(),
             mode: Mode::Overlay,
             params: String::new(),
         };
         assert_eq!(ImageFacts::parse(&facts.print()), Ok(facts.clone()));
         assert!(ImageFacts::parse(&facts.print().replace("mode", "nope")).is_err());
+        assert!(ImageFacts::parse(&facts.print().replace("boot-id 0", "boot-id x")).is_err());
+        let of_no_medium = ImageFacts { boot_id: None, ..facts };
+        assert_eq!(ImageFacts::parse(&of_no_medium.print()), Ok(of_no_medium));
     }
 }

@@ -82,14 +82,14 @@ pub(crate) fn wipe(old_root: &File) {
 }
 
 /// As the kernel starts an init. Returns only when none of them could be
-/// executed, not even the shell.
-pub(crate) fn execute(inits: &[String]) -> Fault {
+/// executed, not even the shell where one is allowed.
+pub(crate) fn execute(inits: &[String], shell_allowed: bool) -> Fault {
     take_console();
     sys::default_signals();
     umask(Mode::from_bits_truncate(0o022));
     let shell = [initramfs::SHELL.to_owned()];
     let mut tried = Vec::new();
-    for path in inits.iter().chain(&shell) {
+    for path in inits.iter().chain(shell.iter().filter(|_| shell_allowed)) {
         match execute_one(path) {
             Ok(never) => match never {},
             Err(e) => {

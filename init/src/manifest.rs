@@ -83,6 +83,7 @@ impl Manifest {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
             match key {
                 "boot-id" => boot_id = Some(value.parse().map_err(|()| bad("not 32 hexadecimal digits"))?),
+                "name" if value.contains(char::is_control) => return Err(bad("a control character in the name")),
                 "name" => name = Some(value.to_owned()),
                 "mode" => mode = Some(value.parse().map_err(|()| bad("an unknown mode"))?),
                 "part" => parts.push(parse_part(value).ok_or_else(|| bad("not a part"))?),
@@ -119,7 +120,8 @@ fn parse_part(value: &str) -> Option<Part> {
     let mut words = value.split(' ');
     let path = words.next()?;
     let normal = !path.is_empty() && path.split('/').all(|name| !matches!(name, "" | "." | ".."));
-    if !normal || path.contains('\0') {
+    // It is printed on consoles: no control characters.
+    if !normal || path.contains(char::is_control) {
         return None;
     }
     let (mut size, mut unpacked, mut sha256) = (None, None, None);
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_part_cannot_climb_out_of_its_directory() {
-        for path in ["../x", "/etc/passwd", "a/../b", "a//b", "."] {
+        for path in ["../x", "/etc/passwd", "a/../b", "a//b", ".", "a\x1b[2J"] {
             let body = sample().print().replace("packages/base.tar.xz", path);
             let body = &body[..body.rfind("digest").unwrap()];
             assert!(Manifest::parse(&signed(body)).is_err(), "{path}");

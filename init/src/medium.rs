@@ -140,7 +140,7 @@ fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
 /// For the rescue prompt: everything that was seen, and what was asked for
 /// in vain.
 pub(crate) fn report(devices: &Devices, facts: Option<&ImageFacts>) -> Vec<String> {
-    let ours = facts.map(|facts| facts.boot_id);
+    let ours = facts.and_then(|facts| facts.boot_id);
     let mut lines: Vec<String> = devices.disks.iter().map(|disk| disk.describe(ours)).collect();
     if lines.is_empty() {
         lines.push("no block device at all".into());

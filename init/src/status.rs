@@ -9,7 +9,7 @@ use crate::contract::run;
 use crate::fault::Fault;
 use crate::log::{info, warn};
 
-/// The states of docs/boot.md, in their order.
+/// The states of a boot, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Early,

@@ -146,6 +146,14 @@ pub struct BootEntry {
     pub cmdline: String,
 }
 
+impl Plan {
+    /// The same without a boot loader on the medium.
+    #[must_use]
+    pub fn without_loader(&self) -> Self {
+        Self { boot: BootPlan { bios: BiosLoader::None, ..self.boot.clone() }, ..self.clone() }
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print::plan(self, f)

@@ -10,11 +10,14 @@ use super::{
     Payload, Plan, ProgramSource, Request, RootPlan, RootSource, Userland,
 };
 use crate::builtin;
-use crate::compress::Codec;
+use crate::compress::{Codec, CodecKind};
 use crate::profile::{BiosLoader, Located, PackageSection, Place, Problem, Problems, Profile, nearest};
 
 /// The kernel's COMMAND_LINE_SIZE on x86.
-const MAX_CMDLINE: usize = 2048;
+const COMMAND_LINE_SIZE: usize = 2048;
+
+/// What boot loaders put in front: `BOOT_IMAGE=… initrd=…`, and the final NUL.
+const LOADERS_SHARE: usize = 64;
 
 impl Plan {
     /// Resolves the profile; looks at which files are there, reads none.
@@ -102,7 +105,7 @@ impl Resolver<'_> {
             "root" if rest.is_empty() && mode == Mode::Overlay => KernelSource::Root,
             "dir" => KernelSource::Dir(self.existing(from, rest, Path::is_dir, "a folder")?),
             "deb" if is_file_name(rest) => KernelSource::DebFile(self.existing(from, rest, Path::is_file, "a file")?),
-            "deb" if !rest.is_empty() => KernelSource::Deb(rest.into()),
+            "deb" if is_package_name(rest) => KernelSource::Deb(rest.into()),
             _ => {
                 let remedy = "`dir:PATH`, `host`, `deb:NAME`, `deb:FILE.deb`, and in overlay mode `root`";
                 self.problems
@@ -120,7 +123,7 @@ impl Resolver<'_> {
         let source = match kind {
             "dir" => RootSource::Dir(self.existing(from, rest, Path::is_dir, "a folder")?),
             "tar" => RootSource::Tar(self.existing(from, rest, Path::is_file, "a file")?),
-            "mmdebstrap" if !rest.is_empty() => RootSource::Mmdebstrap {
+            "mmdebstrap" if is_package_name(rest) => RootSource::Mmdebstrap {
                 suite: rest.into(),
                 include: section.include.iter().map(|package| package.value.clone()).collect(),
             },
@@ -130,11 +133,19 @@ impl Resolver<'_> {
                 return None;
             }
         };
+        for package in section.include.iter().filter(|package| !is_package_name(&package.value)) {
+            let problem = Problem::new(&package.place, format!("`{}` is not the name of a package", package.value));
+            self.problems.push(problem.remedy("lower-case letters, digits, `+`, `-` and `.`"));
+        }
         if let (Some(first), false) = (section.include.first(), matches!(source, RootSource::Mmdebstrap { .. })) {
             let problem = Problem::new(&first.place, "`root.include` names packages, and this root is finished");
             self.problems.push(problem.remedy("`include` goes with `from = \"mmdebstrap:SUITE\"`"));
         }
         let compress = self.codec(section.compress.as_ref(), "zstd:15");
+        if let (Some(written), Some(Codec { kind: CodecKind::None, .. })) = (&section.compress, compress) {
+            let problem = Problem::new(&written.place, "an uncompressed squashfs is not written here");
+            self.problems.push(problem.remedy("`gzip`, `xz` or `zstd`"));
+        }
         let overlays = self.overlays(&section.overlays);
         Some(RootPlan {
             from: Located { value: source, place: from.place.clone() },
@@ -198,7 +209,7 @@ impl Resolver<'_> {
             ("toybox", "") if builtin::toybox().is_some() => Userland::BuiltinToybox,
             ("toybox", "") => {
                 let problem = Problem::new(&written.place, "this liveroot was built without a toybox of its own");
-                let remedy = "`cargo xtask toybox` builds one and prints how to build it in; or say `toybox:PATH`";
+                let remedy = "`LIVEROOT_TOYBOX=$(cargo xtask toybox) cargo build` builds one in; or say `toybox:PATH`";
                 self.problems.push(problem.remedy(remedy));
                 return None;
             }
@@ -282,8 +293,9 @@ impl Resolver<'_> {
     }
 
     fn check_cmdline(&mut self, place: &Place, cmdline: &str, mode: Mode) {
-        if cmdline.len() >= MAX_CMDLINE {
-            let what = format!("a command line of {} bytes; the kernel reads {}", cmdline.len(), MAX_CMDLINE - 1);
+        let room = COMMAND_LINE_SIZE - LOADERS_SHARE;
+        if cmdline.len() > room {
+            let what = format!("a command line of {} bytes; there is room for {room}", cmdline.len());
             self.problems.push(Problem::new(place, what).remedy("shorten it"));
         }
         if cmdline.contains(|c: char| c.is_control()) {
@@ -330,6 +342,13 @@ fn split_source(written: &str) -> (&str, &str) {
 /// `deb:` takes a package's name or a file's.
 fn is_file_name(written: &str) -> bool {
     written.contains('/') || Path::new(written).extension().is_some_and(|ending| ending == "deb")
+}
+
+/// Debian Policy 5.6.1, and suites are named alike. It ends up among the
+/// arguments of apt-get and mmdebstrap, whose options can run programs.
+fn is_package_name(written: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    written.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && written.chars().all(plain)
 }
 
 fn joined(parts: &[&str]) -> String {
@@ -479,6 +498,12 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
             (OVERLAY.replace("AURORA", "A\\nB"), &["p.toml:3:9: `label` cannot be a volume ID"]),
             (OVERLAY.replace("aurora", "../aurora"), &["p.toml:2:8: `name` cannot be \"../aurora\""]),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a codec"]),
+            (OVERLAY.replace("[root]", "[root]\ncompress = \"none\""), &["an uncompressed squashfs"]),
+            (
+                OVERLAY.replace("dir:rootfs", "mmdebstrap:--setup-hook=id"),
+                &["no root source: `mmdebstrap:--setup-hook=id`"],
+            ),
+            (OVERLAY.replace("deb:linux.deb", "deb:-oDir=x"), &["no kernel source: `deb:-oDir=x`"]),
             (OVERLAY.replace("console=ttyS0", &"x".repeat(2048)), &["p.toml:21:11: a command line of", "shorten it"]),
             (
                 RAM.replace("[[package]]\nname", "[[package]]\nfrom = \"one.tar.xz\"\n[[package]]\nname"),

@@ -15,7 +15,7 @@ use init::contract::Mode;
 pub use place::{Located, Place, Problem, Problems, nearest};
 pub(crate) use value::Section;
 
-/// See image.md's table of keys; each field is named after its key.
+/// Each field is named after its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     pub file: Arc<Path>,
@@ -295,7 +295,7 @@ fn package_section(mut section: Section<'_>) -> PackageSection {
 fn boot_section(mut section: Section<'_>) -> BootSection {
     let bios = section.word("bios", &[("isolinux", BiosLoader::Isolinux), ("none", BiosLoader::None)]);
     let _ = section.word("uefi", &[("none", ())]);
-    let timeout = section.integer("timeout", 0..=3600).map(|seconds| seconds.value as u32);
+    let timeout = section.integer("timeout", 0..=3599).map(|seconds| seconds.value as u32);
     let entry = |mut entry: Section<'_>| {
         let title = entry.string("title");
         let title = entry.require("title", title, "what the boot menu shows");
@@ -359,7 +359,7 @@ overlays = [\"ram-system\"]
             (overlay, &["p.toml:3:8: `mode = \"overlay\"` needs a root", "p.toml:6:1: a package"]),
             (RAM.replace("[[package]]", "[[package]]\nfrom = \"x.tar.xz\""), &["a package with `from` and with parts"]),
             (RAM.replace("[kernel]", "[kernel"), &["p.toml:4:", "not TOML"]),
-            (format!("{RAM}\n[boot]\ntimeout = -1\n"), &["`boot.timeout` is -1, which is not from 0 to 3600"]),
+            (format!("{RAM}\n[boot]\ntimeout = -1\n"), &["`boot.timeout` is -1, which is not from 0 to 3599"]),
         ];
         for (text, wanted) in table {
             let error = parse(text).unwrap_err();

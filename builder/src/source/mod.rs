@@ -13,7 +13,7 @@ use tree::{Content, Provenance, Tree, TreePath};
 use crate::deb;
 use crate::kernel::Kernel;
 use crate::plan::{KernelSource, Payload, Plan, RootSource};
-use crate::profile::{BiosLoader, Place, Problem};
+use crate::profile::{BiosLoader, Place};
 
 pub use cache::{Cache, Wanted};
 
@@ -35,6 +35,10 @@ pub struct LoaderFiles {
 impl LoaderFiles {
     pub fn get(&self, name: &str) -> Option<(&Content, &Provenance)> {
         self.files.iter().find(|(known, ..)| *known == name).map(|(_, content, from)| (content, from))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Content)> {
+        self.files.iter().map(|(name, content, _)| (*name, content))
     }
 }
 
@@ -238,14 +242,4 @@ fn bad(place: &Place, what: &str, source: impl Into<Box<dyn std::error::Error + 
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-impl SourceError {
-    /// The profile's line that led here, for the exit code of a bad profile.
-    pub fn problem(&self) -> Option<Problem> {
-        match self {
-            Self::Bad { place, what, .. } => Some(Problem::new(place, what)),
-            _ => None,
-        }
-    }
 }

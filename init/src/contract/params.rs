@@ -1,6 +1,4 @@
-//! The command-line parameters: one table, which the command line is read
-//! by, and which the manual page, the documentation and the completions are
-//! made from.
+//! The command-line parameters: one table, which the command line is read by.
 //!
 //! Native names begin with `live.`: the dot keeps the kernel from handing
 //! them to init's environment, and more than 32 unknown options without one

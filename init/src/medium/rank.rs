@@ -21,9 +21,11 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(crate) fn new(named: &[Spec], facts: Option<&ImageFacts>) -> Self {
-        let baked = facts.map(|facts| [Spec::Id(facts.boot_id), Spec::Label(facts.label.clone().into())]);
-        let specs = if named.is_empty() { baked.into_iter().flatten().collect() } else { named.to_vec() };
-        Self { specs, boot_id: facts.map(|facts| facts.boot_id), ours_only: named.is_empty() }
+        let boot_id = facts.and_then(|facts| facts.boot_id);
+        let label = facts.map(|facts| Spec::Label(facts.label.clone().into()));
+        let baked = boot_id.map(Spec::Id).into_iter().chain(label);
+        let specs = if named.is_empty() { baked.collect() } else { named.to_vec() };
+        Self { specs, boot_id, ours_only: named.is_empty() && boot_id.is_some() }
     }
 
     /// The place of the best spec that says it is this one.
@@ -121,7 +123,7 @@ mod tests {
     }
 
     fn facts() -> ImageFacts {
-        ImageFacts { name: "a".into(), boot_id: OURS, label: "A".into(), mode: Mode::Ram, params: String::new() }
+        ImageFacts { name: "a".into(), boot_id: Some(OURS), label: "A".into(), mode: Mode::Ram, params: String::new() }
     }
 
     #[test]
@@ -160,6 +162,13 @@ mod tests {
         assert_eq!(taken(&[Spec::Device("sdb".into())]).as_deref(), Some("sdb"));
         assert_eq!(taken(&[Spec::Label(b"none".into()), Spec::Uuid("ab-CD".into())]).as_deref(), Some("sda"));
         assert_eq!(taken(&[Spec::Uuid("other".into())]), None);
+    }
+
+    #[test]
+    fn an_initramfs_of_no_medium_takes_any_with_its_label() {
+        let wanted = Wanted::new(&[], Some(&ImageFacts { boot_id: None, ..facts() }));
+        let disks = [disk("sda", "B", Some(OURS)), disk("sdb", "A", Some(THEIRS))];
+        assert_eq!(rank(&wanted, &disks).map(|at| disks[at].name.as_str()), Some("sdb"));
     }
 
     #[test]
