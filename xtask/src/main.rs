@@ -16,7 +16,6 @@ usage: cargo xtask TASK
 
   try      set this machine up, build the RAM image and boot it under QEMU here
   test     set this machine up and run every test
-  ci       fmt, clippy and tidy, then test
   tidy     the rules of the source that the compiler does not hold
   setup    install what the other tasks need, and nothing else
   toybox   build the static toybox, and print its path";
@@ -28,7 +27,6 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["try"] => try_image::try_ram().map(done),
         ["test"] => suite::test(),
-        ["ci"] => suite::ci(),
         ["tidy"] => tidy::run().map(done),
         ["setup"] => setup::run().map(done),
         ["toybox"] => toybox::build().map(|path| {

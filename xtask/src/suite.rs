@@ -9,31 +9,13 @@ use anyhow::{Context, Result};
 
 use crate::image::Builder;
 use crate::run::{self, say};
-use crate::{setup, tidy};
+use crate::setup;
 use tally::Tally;
 
 /// `cargo xtask test`
 pub(crate) fn test() -> Result<ExitCode> {
     setup::run()?;
     let mut tally = Tally::default();
-    run_tests(&mut tally)?;
-    Ok(close(&tally))
-}
-
-/// `cargo xtask ci`: the checks that need no image, then the tests. A failed
-/// check is counted and does not hide what the tests would have said.
-pub(crate) fn ci() -> Result<ExitCode> {
-    setup::run()?;
-    let mut tally = Tally::default();
-    let fmt = run::run(run::cargo().args(["fmt", "--all", "--check"]));
-    let clippy = run::run(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
-    for (name, outcome) in [("fmt", fmt), ("clippy", clippy), ("tidy", tidy::run())] {
-        tally.count(outcome.is_ok());
-        match outcome {
-            Ok(()) => println!("{name}: ok"),
-            Err(error) => println!("{name}: FAILED: {error:#}"),
-        }
-    }
     run_tests(&mut tally)?;
     Ok(close(&tally))
 }
