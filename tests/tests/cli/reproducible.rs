@@ -10,8 +10,8 @@ use harness::builder::{Image, liveroot, root, succeed};
 use harness::oracle::Tool;
 
 #[test]
-fn an_ordinary_user_elsewhere_makes_the_same_image() -> Result<()> {
-    let (Some(liveroot), Some(image)) = (liveroot()?, Image::of("ram")?) else { return Ok(()) };
+fn an_ordinary_user_elsewhere_makes_the_same_images() -> Result<()> {
+    let Some(liveroot) = liveroot()? else { return Ok(()) };
     let Some(setpriv) = Tool::find("setpriv")? else { return Ok(()) };
     let dir = tempfile::tempdir()?;
     let place = dir.path().join("a longer place, elsewhere");
@@ -23,21 +23,29 @@ fn an_ordinary_user_elsewhere_makes_the_same_image() -> Result<()> {
         fs::set_permissions(open, Permissions::from_mode(0o777))?;
     }
 
-    let mut build = if is_root()? {
-        let mut nobody = setpriv.command();
-        nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh"]);
-        nobody
-    } else {
-        Command::new("/bin/sh")
-    };
-    // The shell sets the umask and empties PATH; the builder then finds no program to run.
-    let script = "umask 077; cd /; PATH= exec \"$0\" build \"$1/tests/profiles/ram.toml\" -o \"$1/out/ram.iso\"";
-    build.env_clear().env("TZ", "Pacific/Kiritimati").env("LC_ALL", "C").env("LIVEROOT_CACHE", place.join("cache"));
-    succeed(build.args(["-c", script]).arg(place.join("liveroot")).arg(&place))?;
+    for profile in ["ram", "live"] {
+        let Some(image) = Image::of(profile)? else { return Ok(()) };
+        let mut build = if is_root()? {
+            let mut nobody = setpriv.command();
+            nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh"]);
+            nobody
+        } else {
+            Command::new("/bin/sh")
+        };
+        // The shell sets the umask and empties PATH; the builder then finds no program to run.
+        let script = "umask 077; cd /; PATH= exec \"$0\" build \"$1/tests/profiles/$2.toml\" -o \"$1/out/$2.iso\"";
+        build.env_clear().env("TZ", "Pacific/Kiritimati").env("LC_ALL", "C").env("LIVEROOT_CACHE", place.join("cache"));
+        succeed(build.args(["-c", script]).arg(place.join("liveroot")).arg(&place).arg(profile))?;
 
-    let (ours, theirs) = (fs::read(&image.iso)?, fs::read(out.join("ram.iso"))?);
-    let first = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs);
-    assert!(ours == theirs, "{} and {} bytes, the first difference at {first:?}", ours.len(), theirs.len());
+        let (ours, theirs) = (fs::read(&image.iso)?, fs::read(out.join(profile).with_extension("iso"))?);
+        let first = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs);
+        assert!(
+            ours == theirs,
+            "{profile}: {} and {} bytes, the first difference at {first:?}",
+            ours.len(),
+            theirs.len()
+        );
+    }
     Ok(())
 }
 
