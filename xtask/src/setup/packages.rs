@@ -67,6 +67,8 @@ pub(super) const PACKAGES: &[Package] = &[
     program("cpio", "cpio", "an oracle of the tests"),
     program("kmod", "modinfo", "an oracle of the tests"),
     program("gdisk", "sgdisk", "an oracle of the tests"),
+    program("fdisk", "sfdisk", "an oracle of the tests"),
+    program("isomd5sum", "checkisomd5", "an oracle of the tests"),
     program("dosfstools", "mkfs.vfat", "an oracle of the tests"),
     program("e2fsprogs", "mke2fs", "an oracle of the tests"),
     program("mtools", "mcopy", "an oracle of the tests"),
