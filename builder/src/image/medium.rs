@@ -1,0 +1,113 @@
+//! The medium: parts, kernel, initramfs and boot loader in their places, and
+//! the ISO made of them.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use anyhow::{Context, Result};
+use init::contract::{BootId, medium};
+use init::manifest::{Manifest, Part};
+use sha2::{Digest, Sha256};
+use tree::{Content, Provenance, Tree, TreePath};
+
+use super::payload::EncodedPart;
+use crate::bootloader::isolinux;
+use crate::digest;
+use crate::plan::Plan;
+use crate::profile::BiosLoader;
+use crate::progress::{self, Progress};
+use crate::source::Sources;
+use crate::stage::Staged;
+
+/// Names the build: a digest over everything that decides what the medium holds.
+pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[EncodedPart]) -> Result<BootId> {
+    let mut sum = Sha256::new();
+    sum.update(format!("liveroot boot-id 1\n{}\n{}\n{}\n", plan.name, plan.label.as_str(), plan.mode));
+    for EncodedPart { part, .. } in parts {
+        let Part { path, size, unpacked, required, privileged, sha256 } = part;
+        sum.update(format!("{path} {size} {unpacked} {required} {privileged} "));
+        sum.update(sha256);
+    }
+    sum.update(digest::content(&sources.kernel.image).context("the kernel")?);
+    sum.update(digest::tree(&staged.initramfs).context("the initramfs")?);
+    sum.update(format!("{}\n{:?}\n", plan.initramfs.compress, plan.boot));
+    for (name, content) in sources.loader.iter() {
+        sum.update(name);
+        sum.update(digest::content(content).context("the boot loader")?);
+    }
+    let digest: [u8; 32] = sum.finalize().into();
+    Ok(BootId::new(digest[..16].try_into().expect("16 of 32")))
+}
+
+/// Puts everything where /init, the boot loaders and people look for it.
+pub fn medium_tree(
+    plan: &Plan,
+    sources: &Sources,
+    parts: Vec<EncodedPart>,
+    boot_id: BootId,
+    initramfs: Content,
+) -> Result<(Tree, Option<isolinux::Isolinux>)> {
+    let mut tree = Tree::new();
+    let live = |name: &str| TreePath::new(format!("{}/{name}", medium::DIR));
+    let manifest = Manifest {
+        boot_id,
+        name: plan.name.clone(),
+        mode: plan.mode,
+        parts: parts.iter().map(|part| part.part.clone()).collect(),
+    };
+    let ours = Provenance::new("every medium has it");
+    tree.insert_file(live(medium::MANIFEST)?, 0o644, Content::from(manifest.print()), ours.clone())?;
+    tree.insert_file(live(&boot_id.to_string())?, 0o644, Content::from(format!("{boot_id}\n")), ours)?;
+    for EncodedPart { part, content } in parts {
+        let from = Provenance::new(format!("part {} of the plan", part.path));
+        tree.insert_file(live(&part.path)?, 0o644, content, from)?;
+    }
+    tree.insert_file(TreePath::new(medium::KERNEL)?, 0o644, sources.kernel.image.clone(), sources.kernel.from.clone())?;
+    tree.insert_file(TreePath::new(medium::INITRAMFS)?, 0o644, initramfs, Provenance::new("the initramfs"))?;
+    let loader = match plan.boot.bios {
+        BiosLoader::Isolinux => {
+            let mut loader = isolinux::stage(&plan.boot, &sources.loader)?;
+            tree.lay_over(std::mem::take(&mut loader.tree))?;
+            Some(loader)
+        }
+        BiosLoader::None => None,
+    };
+    tree.for_each_meta(|meta| meta.mtime = plan.epoch);
+    Ok((tree, loader))
+}
+
+/// Lays the ISO out and writes it.
+pub fn write_iso(
+    plan: &Plan,
+    tree: &Tree,
+    loader: Option<isolinux::Isolinux>,
+    boot_id: BootId,
+    out: &mut File,
+    progress: &Progress,
+) -> Result<u64> {
+    let (boot, system_area) = match loader {
+        Some(loader) => (
+            Some(iso::Boot { bios: Some(iso::BiosImage::isolinux(loader.boot_image)), efi: None }),
+            iso::SystemArea::Isohybrid { mbr_code: loader.mbr_code },
+        ),
+        None => (None, iso::SystemArea::None),
+    };
+    let image = iso::Image {
+        volume_set: boot_id.volume_set(),
+        application: "LIVEROOT".into(),
+        boot,
+        system_area,
+        ..iso::Image::new(tree, plan.label.clone(), plan.epoch)
+    };
+    // The label's was told with the plan.
+    for advice in iso::advice(&image).iter().filter(|advice| !plan.advice.contains(advice)) {
+        progress.note(&format!("note: {advice}"));
+    }
+    let layout = iso::layout(&image)?;
+    let step = progress.step("iso", Some(layout.len()));
+    let mut buffered = BufWriter::with_capacity(1 << 20, out);
+    layout.write(&mut buffered, &mut |bytes| step.at(bytes))?;
+    buffered.flush()?;
+    step.done(&progress::bytes(layout.len()));
+    Ok(layout.len())
+}

@@ -1,0 +1,11 @@
+//! From staged trees to the finished image: parts are encoded, named by a
+//! boot-id, put on the medium's tree, and written as an ISO.
+
+mod initramfs;
+mod medium;
+mod payload;
+mod scratch;
+
+pub use initramfs::encode_initramfs;
+pub use medium::{boot_id, medium_tree, write_iso};
+pub use payload::{EncodedPart, encode_payload};
