@@ -2,26 +2,28 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use harness::builder::{Image, liveroot, root, succeed};
-use harness::oracle::Tool;
+use harness::oracle::{Tool, or_skip};
 
 #[test]
 fn an_ordinary_user_elsewhere_makes_the_same_images() -> Result<()> {
     let Some(liveroot) = liveroot()? else { return Ok(()) };
-    let Some(setpriv) = Tool::find("setpriv")? else { return Ok(()) };
+    let (Some(setpriv), Some(taskset)) = (Tool::find("setpriv")?, Tool::find("taskset")?) else { return Ok(()) };
     let dir = tempfile::tempdir()?;
-    let place = dir.path().join("a longer place, elsewhere");
-    copy_checkout(&place)?;
-    fs::copy(&liveroot, place.join("liveroot"))?;
-    let out = place.join("out");
+    let (copy, out) = (dir.path().join("copy"), dir.path().join("out"));
+    copy_checkout(&copy)?;
+    fs::copy(&liveroot, copy.join("liveroot"))?;
     fs::create_dir(&out)?;
-    for open in [dir.path(), &place, &out] {
+    for open in [dir.path(), &copy, &out] {
         fs::set_permissions(open, Permissions::from_mode(0o777))?;
     }
+    let place = dir.path().join("a longer place, elsewhere");
+    let Some(shuffled) = Shuffled::mount(&copy, place)? else { return Ok(()) };
+    let place = &shuffled.at;
 
     for profile in ["ram", "live"] {
         let Some(image) = Image::of(profile)? else { return Ok(()) };
@@ -33,9 +35,11 @@ fn an_ordinary_user_elsewhere_makes_the_same_images() -> Result<()> {
             Command::new("/bin/sh")
         };
         // The shell sets the umask and empties PATH; the builder then finds no program to run.
-        let script = "umask 077; cd /; PATH= exec \"$0\" build \"$1/tests/profiles/$2.toml\" -o \"$1/out/$2.iso\"";
-        build.env_clear().env("TZ", "Pacific/Kiritimati").env("LC_ALL", "C").env("LIVEROOT_CACHE", place.join("cache"));
-        succeed(build.args(["-c", script]).arg(place.join("liveroot")).arg(&place).arg(profile))?;
+        let script = "umask 077; cd /; PATH= exec \"$0\" build \"$1/tests/profiles/$2.toml\" -o \"$3/$2.iso\"";
+        build.env_clear().env("LIVEROOT_CACHE", place.join("cache"));
+        build.envs([("TZ", "Pacific/Kiritimati"), ("LANG", "tr_TR.UTF-8"), ("LC_ALL", "tr_TR.UTF-8")]);
+        build.args(["-c", script]).arg(place.join("liveroot")).arg(place).arg(profile).arg(&out);
+        succeed(&mut on_one_cpu_of_another_host(&taskset, &build)?)?;
 
         let (ours, theirs) = (fs::read(&image.iso)?, fs::read(out.join(profile).with_extension("iso"))?);
         let first = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs);
@@ -47,6 +51,71 @@ fn an_ordinary_user_elsewhere_makes_the_same_images() -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[test]
+fn the_order_of_a_folder_is_not_in_its_archive() -> Result<()> {
+    let Some(liveroot) = liveroot()? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let Some(shuffled) = Shuffled::mount(&root().join("overlays"), dir.path().join("shuffled"))? else { return Ok(()) };
+    let pack = |folder: &Path, to: &str| {
+        let archive = dir.path().join(to);
+        succeed(Command::new(&liveroot).args(["initramfs", "--compress", "zstd:3", "-o"]).arg(&archive).arg(folder))?;
+        Ok::<_, anyhow::Error>(fs::read(archive)?)
+    };
+    assert!(pack(&root().join("overlays"), "plain.img")? == pack(&shuffled.at, "shuffled.img")?);
+    Ok(())
+}
+
+/// The same command, held to one CPU and, where that is allowed, on a machine of another name.
+fn on_one_cpu_of_another_host(taskset: &Tool, command: &Command) -> Result<Command> {
+    let mut moved = if is_root()? {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--uts", "/bin/sh", "-c", "hostname elsewhere && exec \"$@\"", "sh"]);
+        unshare.args(["taskset", "--cpu-list", "0"]);
+        unshare
+    } else {
+        let mut taskset = taskset.command();
+        taskset.args(["--cpu-list", "0"]);
+        taskset
+    };
+    moved.arg("env").arg("-i");
+    for (name, value) in command.get_envs() {
+        let mut setting = name.to_owned();
+        setting.push("=");
+        setting.push(value.unwrap_or_default());
+        moved.arg(setting);
+    }
+    moved.arg(command.get_program()).args(command.get_args());
+    Ok(moved)
+}
+
+/// A folder seen through disorderfs: its entries come in another order each time it is read.
+struct Shuffled {
+    at: PathBuf,
+}
+
+impl Shuffled {
+    fn mount(folder: &Path, at: PathBuf) -> Result<Option<Self>> {
+        let Some(disorderfs) = Tool::find("disorderfs")? else { return Ok(None) };
+        let fuse = Path::new("/dev/fuse");
+        if or_skip(fuse.exists().then_some(()), "/dev/fuse", "load the kernel's fuse module")?.is_none() {
+            return Ok(None);
+        }
+        fs::create_dir(&at)?;
+        let everybody = if is_root()? { "yes" } else { "no" };
+        let everybody = format!("--multi-user={everybody}");
+        succeed(disorderfs.command().args(["--shuffle-dirents=yes", "--quiet", &everybody]).arg(folder).arg(&at))?;
+        Ok(Some(Self { at }))
+    }
+}
+
+impl Drop for Shuffled {
+    fn drop(&mut self) {
+        if let Err(error) = succeed(Command::new("fusermount").args(["-u", "-z"]).arg(&self.at)) {
+            eprintln!("{}: left mounted: {error:#}", self.at.display());
+        }
+    }
 }
 
 /// What a build of tests/profiles reads, under another name and another owner's umask.
