@@ -2,3 +2,4 @@
 //! tells the `iso` crate what the firmware shall start.
 
 pub mod isolinux;
+pub mod uki;
