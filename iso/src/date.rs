@@ -58,6 +58,17 @@ pub(crate) fn long(seconds: i64) -> [u8; 17] {
 /// The same form when there is no date.
 pub(crate) const LONG_UNSET: [u8; 17] = *b"0000000000000000\0";
 
+/// What FAT can tell: 1980-01-01 to 2107-12-31.
+const FAT_RANGE: std::ops::RangeInclusive<i64> = 315_532_800..=4_354_819_199;
+
+/// FAT's date and time, which count in two seconds. A date out of its range
+/// becomes the nearest one in it.
+pub(crate) fn fat(seconds: i64) -> (u16, u16) {
+    let c = civil(seconds.clamp(*FAT_RANGE.start(), *FAT_RANGE.end()));
+    let date = ((c.year - 1980) as u16) << 9 | u16::from(c.month) << 5 | u16::from(c.day);
+    (date, u16::from(c.hour) << 11 | u16::from(c.minute) << 5 | u16::from(c.second / 2))
+}
+
 /// The days from 1970-01-01, by the same calendar.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
@@ -103,6 +114,16 @@ mod tests {
             assert_eq!(long(seconds), expected, "{seconds}");
         }
         assert_eq!(short(1_709_251_199), [124, 2, 29, 23, 59, 59, 0]);
+    }
+
+    #[test]
+    fn fat_counts_from_1980_in_two_seconds() {
+        let fields = |(date, time): (u16, u16)| {
+            [date >> 9, date >> 5 & 0xF, date & 0x1F, time >> 11, time >> 5 & 0x3F, time & 0x1F]
+        };
+        assert_eq!(fields(fat(1_709_251_199)), [44, 2, 29, 23, 59, 29]);
+        assert_eq!(fields(fat(0)), [0, 1, 1, 0, 0, 0]);
+        assert_eq!(fields(fat(i64::MAX)), [127, 12, 31, 23, 59, 29]);
     }
 
     #[test]

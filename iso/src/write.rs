@@ -1,13 +1,14 @@
 //! A layout as bytes, appended in order: the output may be a pipe.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use tree::{Content, TreePath};
+use tree::TreePath;
 
 use crate::Layout;
 use crate::format::{APPLICATION_USE, SECTOR, SYSTEM_AREA_SECTORS, put};
 use crate::layout::Piece;
 use crate::media_sum::MediaSum;
+use crate::sink::{CopyError, Sink};
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -18,9 +19,6 @@ pub enum WriteError {
     #[error("cannot read the ESP for the image")]
     Esp(#[source] io::Error),
 }
-
-/// Content is read in pieces of this size.
-const CHUNK: usize = 256 << 10;
 
 impl Layout<'_> {
     /// Appends the whole image to `out`; `progress` is told from time to time
@@ -42,10 +40,10 @@ impl Layout<'_> {
         progress: &mut dyn FnMut(u64),
         media_sum: Option<&str>,
     ) -> Result<(), WriteError> {
-        let mut sink = Sink { out, written: 0, progress, buffer: vec![0; CHUNK] };
+        let mut sink = Sink::new(out, progress);
         for placed in &self.pieces {
             sink.zeros_to(u64::from(placed.extent.lba) * SECTOR as u64).map_err(WriteError::Output)?;
-            let start = sink.written;
+            let start = sink.written();
             match &placed.piece {
                 Piece::Bytes(bytes) => sink.bytes(bytes).map_err(WriteError::Output)?,
                 Piece::PrimaryDescriptor(bytes) => {
@@ -70,65 +68,9 @@ impl Layout<'_> {
                     CopyError::Writing(source) => WriteError::Output(source),
                 })?,
             }
-            assert_eq!(sink.written - start, placed.extent.len, "{placed:?} has the length it was planned with");
+            assert_eq!(sink.written() - start, placed.extent.len, "{placed:?} has the length it was planned with");
         }
         sink.zeros_to(self.len()).map_err(WriteError::Output)?;
-        sink.out.flush().map_err(WriteError::Output)
-    }
-}
-
-struct Sink<'s> {
-    out: &'s mut dyn Write,
-    written: u64,
-    progress: &'s mut dyn FnMut(u64),
-    buffer: Vec<u8>,
-}
-
-enum CopyError {
-    Reading(io::Error),
-    Writing(io::Error),
-}
-
-impl CopyError {
-    fn reading(self, path: &TreePath) -> WriteError {
-        match self {
-            Self::Reading(source) => WriteError::Content { path: path.clone(), source },
-            Self::Writing(source) => WriteError::Output(source),
-        }
-    }
-}
-
-impl Sink<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.written += bytes.len() as u64;
-        (self.progress)(self.written);
-        Ok(())
-    }
-
-    fn content(&mut self, content: &Content) -> Result<(), CopyError> {
-        let mut reader = content.open().map_err(CopyError::Reading)?;
-        let mut left = content.len();
-        while left > 0 {
-            let want = left.min(CHUNK as u64) as usize;
-            let mut chunk = std::mem::take(&mut self.buffer);
-            let result = reader.read_exact(&mut chunk[..want]).map_err(CopyError::Reading);
-            let result = result.and_then(|()| self.bytes(&chunk[..want]).map_err(CopyError::Writing));
-            self.buffer = chunk;
-            result?;
-            left -= want as u64;
-        }
-        Ok(())
-    }
-
-    /// Fills up to the planned place of the next piece.
-    fn zeros_to(&mut self, offset: u64) -> io::Result<()> {
-        static ZEROS: [u8; 16 * SECTOR] = [0; 16 * SECTOR];
-        assert!(self.written <= offset, "{} bytes are written and the next piece belongs at {offset}", self.written);
-        while self.written < offset {
-            let step = (offset - self.written).min(ZEROS.len() as u64) as usize;
-            self.bytes(&ZEROS[..step])?;
-        }
-        Ok(())
+        sink.flush().map_err(WriteError::Output)
     }
 }
