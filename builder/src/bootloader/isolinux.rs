@@ -4,10 +4,11 @@
 use std::fmt::Write;
 
 use init::contract::medium;
-use tree::{Conflict, Content, Provenance, Tree, TreePath};
+use tree::{Content, Provenance, Tree, TreePath};
 
+use super::{BiosBoot, Booted, LoaderError};
 use crate::plan::{BootEntry, BootPlan};
-use crate::source::LoaderFiles;
+use crate::source::Need;
 
 const DIR: &str = "isolinux";
 
@@ -15,49 +16,49 @@ const DIR: &str = "isolinux";
 /// (syslinux's HYBRID_MAGIC), and says so only when somebody boots the stick.
 const HYBRID_MAGIC: [u8; 4] = [0xfb, 0xc0, 0x78, 0x70];
 
-#[derive(Debug, thiserror::Error)]
-pub enum IsolinuxError {
-    #[error("boot loader file {0}")]
-    Read(&'static str, #[source] std::io::Error),
-    #[error("isolinux.bin is not made for isohybrid images: take one of syslinux 4.04 or later")]
-    NotHybrid,
-    #[error(transparent)]
-    Conflict(#[from] Conflict),
+/// isolinux and what its menu needs, as Debian packs them.
+pub(super) const NEEDS: &[Need] = &[
+    Need { name: "isolinux.bin", packages: &["isolinux"], paths: &["ISOLINUX/isolinux.bin", "syslinux/isolinux.bin"] },
+    Need { name: "isohdpfx.bin", packages: &["isolinux"], paths: &["ISOLINUX/isohdpfx.bin", "syslinux/isohdpfx.bin"] },
+    module("ldlinux.c32", &["modules/bios/ldlinux.c32", "bios/ldlinux.c32", "syslinux/ldlinux.c32"]),
+    module("libcom32.c32", &["modules/bios/libcom32.c32", "bios/libcom32.c32", "syslinux/libcom32.c32"]),
+    module("libutil.c32", &["modules/bios/libutil.c32", "bios/libutil.c32", "syslinux/libutil.c32"]),
+    module("menu.c32", &["modules/bios/menu.c32", "bios/menu.c32", "syslinux/menu.c32"]),
+];
+
+const fn module(name: &'static str, paths: &'static [&'static str]) -> Need {
+    Need { name, packages: &["syslinux-common"], paths }
 }
 
-/// What the ISO needs to know of it.
-#[derive(Debug)]
-pub struct Isolinux {
-    /// The files for the medium.
-    pub tree: Tree,
-    pub boot_image: TreePath,
-    pub mbr_code: Vec<u8>,
-}
-
-pub fn stage(boot: &BootPlan, files: &LoaderFiles) -> Result<Isolinux, IsolinuxError> {
-    let file = |name| files.get(name).expect("the sources were loaded for isolinux");
+pub(super) fn stage(booted: &Booted<'_>) -> Result<BiosBoot, LoaderError> {
+    let file = |name| booted.files.get(name).expect("the sources were loaded for isolinux");
     let read = |name| {
         // The largest of them, vesamenu.c32's relatives included, is below 1 MiB.
-        file(name).0.read_all(1 << 20).map_err(|e| IsolinuxError::Read(name, e))
+        file(name).0.read_all(1 << 20).map_err(|e| LoaderError::Read(name, e))
     };
     if read("isolinux.bin")?.get(64..68) != Some(&HYBRID_MAGIC) {
-        return Err(IsolinuxError::NotHybrid);
+        return Err(LoaderError::NotHybrid);
     }
-    let mut tree = Tree::new();
+    let mut files = Tree::new();
     let path = |name: &str| TreePath::new(format!("{DIR}/{name}")).expect("a plain path");
     for name in ["isolinux.bin", "ldlinux.c32", "libcom32.c32", "libutil.c32", "menu.c32"] {
         let (content, from) = file(name);
-        tree.insert_file(path(name), 0o644, content.clone(), from.clone())?;
+        files.insert_file(path(name), 0o644, content.clone(), from.clone())?;
     }
     let from = Provenance::new("isolinux's menu").because("boot.entry");
-    tree.insert_file(path("isolinux.cfg"), 0o644, Content::from(config(boot)), from)?;
-    Ok(Isolinux { tree, boot_image: path("isolinux.bin"), mbr_code: read("isohdpfx.bin")? })
+    files.insert_file(path("isolinux.cfg"), 0o644, Content::from(config(booted.plan)), from)?;
+    let image = iso::BiosImage::isolinux(path("isolinux.bin"));
+    Ok(BiosBoot { files, image, start: iso::StartCode::Isohdpfx(read("isohdpfx.bin")?) })
 }
 
 /// One menu for screen and serial line. Timeouts are in tenths of a second,
 /// and 0 would wait for ever (syslinux's doc/syslinux.txt).
 fn config(boot: &BootPlan) -> String {
-    let mut text = String::from("SERIAL 0 115200\nPROMPT 0\n");
+    let mut text = String::new();
+    if let Some(speed) = boot.serial {
+        let _ = writeln!(text, "SERIAL 0 {speed}");
+    }
+    text.push_str("PROMPT 0\n");
     if boot.timeout > 0 {
         let _ = writeln!(text, "UI menu.c32\nMENU TITLE Boot\nTIMEOUT {}", boot.timeout * 10);
     } else {
@@ -78,13 +79,16 @@ fn config(boot: &BootPlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::BiosLoader;
+    use crate::profile::{BiosLoader, DiskLayout, UefiLoader};
 
     fn plan(timeout: u32) -> BootPlan {
         let entry = |title: &str, cmdline: &str| BootEntry { title: title.into(), cmdline: cmdline.into() };
         BootPlan {
             bios: BiosLoader::Isolinux,
+            uefi: UefiLoader::None,
+            layout: DiskLayout::Gpt,
             timeout,
+            serial: Some(115_200),
             entries: vec![entry("Start", ""), entry("Serial", "console=ttyS0")],
         }
     }

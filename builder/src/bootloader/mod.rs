@@ -1,5 +1,94 @@
 //! Boot loaders: each turns the plan's boot entries into its own files and
-//! tells the `iso` crate what the firmware shall start.
+//! says what the firmware shall start. One module, one loader; its row is in
+//! [`needs`] and in [`stage`], and nowhere else.
 
 pub mod isolinux;
 pub mod uki;
+
+use tree::{Conflict, Content, Tree, TreePath};
+
+use crate::plan::BootPlan;
+use crate::profile::{BiosLoader, UefiLoader};
+use crate::source::{LoaderFiles, Need};
+use init::contract::BootId;
+
+/// What a loader may look at.
+#[derive(Debug)]
+pub struct Booted<'a> {
+    pub plan: &'a BootPlan,
+    pub boot_id: BootId,
+    pub kernel: &'a Content,
+    pub initramfs: &'a Content,
+    /// What [`needs`] asked for, all of it.
+    pub files: &'a LoaderFiles,
+}
+
+/// What a loader for BIOS returns.
+#[derive(Debug)]
+pub struct BiosBoot {
+    /// For the ISO.
+    pub files: Tree,
+    /// One of `files`: what El Torito names.
+    pub image: iso::BiosImage,
+    /// Starts that image from a disk.
+    pub start: iso::StartCode,
+}
+
+/// What a loader for UEFI returns.
+#[derive(Debug)]
+pub struct UefiBoot {
+    /// For the ISO.
+    pub files: Tree,
+    /// For the ESP.
+    pub esp: Tree,
+    /// Files of the ISO that stand in the ESP already. They are stored there
+    /// alone, and the ISO's records point into it.
+    pub shared: Vec<Shared>,
+}
+
+/// A path of the ISO whose bytes are those of a file in the ESP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    pub iso: TreePath,
+    pub esp: TreePath,
+}
+
+/// What all loaders of a medium return together.
+#[derive(Debug, Default)]
+pub struct Loaders {
+    pub bios: Option<BiosBoot>,
+    pub uefi: Option<UefiBoot>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoaderError {
+    #[error("boot loader file {0}")]
+    Read(&'static str, #[source] std::io::Error),
+    #[error("isolinux.bin is not made for isohybrid images: take one of syslinux 4.04 or later")]
+    NotHybrid,
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+/// The files that the plan's loaders are made of, for [`crate::source`] to find.
+pub fn needs(plan: &BootPlan) -> Vec<&'static Need> {
+    let bios: &[Need] = match plan.bios {
+        BiosLoader::Isolinux => isolinux::NEEDS,
+        BiosLoader::None => &[],
+    };
+    let uefi: &[Need] = match plan.uefi {
+        UefiLoader::None => &[],
+    };
+    bios.iter().chain(uefi).collect()
+}
+
+pub fn stage(booted: &Booted<'_>) -> Result<Loaders, LoaderError> {
+    let bios = match booted.plan.bios {
+        BiosLoader::Isolinux => Some(isolinux::stage(booted)?),
+        BiosLoader::None => None,
+    };
+    let uefi = match booted.plan.uefi {
+        UefiLoader::None => None,
+    };
+    Ok(Loaders { bios, uefi })
+}

@@ -11,13 +11,17 @@ use sha2::{Digest, Sha256};
 use tree::{Content, Provenance, Tree, TreePath};
 
 use super::payload::EncodedPart;
-use crate::bootloader::isolinux;
+use crate::bootloader::{self, Booted, Loaders};
 use crate::digest;
 use crate::plan::Plan;
-use crate::profile::BiosLoader;
+use crate::profile::DiskLayout;
 use crate::progress::{self, Progress};
 use crate::source::Sources;
 use crate::stage::Staged;
+
+/// Ventoy looks for the second half in the descriptor's publisher, preparer and
+/// application, and leaves the boot loaders of an image that has it alone.
+const APPLICATION: &str = "LIVEROOT VENTOY COMPATIBLE";
 
 /// Names the build: a digest over everything that decides what the medium holds.
 pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[EncodedPart]) -> Result<BootId> {
@@ -31,7 +35,7 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
     sum.update(digest::content(&sources.kernel.image).context("the kernel")?);
     sum.update(digest::tree(&staged.initramfs).context("the initramfs")?);
     sum.update(format!("{}\n{:?}\n", plan.initramfs.compress, plan.boot));
-    for (name, content) in sources.loader.iter() {
+    for (name, content) in sources.loaders.iter() {
         sum.update(name);
         sum.update(digest::content(content).context("the boot loader")?);
     }
@@ -46,7 +50,7 @@ pub fn medium_tree(
     parts: Vec<EncodedPart>,
     boot_id: BootId,
     initramfs: Content,
-) -> Result<(Tree, Option<isolinux::Isolinux>)> {
+) -> Result<(Tree, Loaders)> {
     let mut tree = Tree::new();
     let live = |name: &str| TreePath::new(format!("{}/{name}", medium::DIR));
     let manifest = Manifest {
@@ -63,38 +67,46 @@ pub fn medium_tree(
         tree.insert_file(live(&part.path)?, 0o644, content, from)?;
     }
     tree.insert_file(TreePath::new(medium::KERNEL)?, 0o644, sources.kernel.image.clone(), sources.kernel.from.clone())?;
-    tree.insert_file(TreePath::new(medium::INITRAMFS)?, 0o644, initramfs, Provenance::new("the initramfs"))?;
-    let loader = match plan.boot.bios {
-        BiosLoader::Isolinux => {
-            let mut loader = isolinux::stage(&plan.boot, &sources.loader)?;
-            tree.lay_over(std::mem::take(&mut loader.tree))?;
-            Some(loader)
-        }
-        BiosLoader::None => None,
+    let booted = Booted {
+        plan: &plan.boot,
+        boot_id,
+        kernel: &sources.kernel.image,
+        initramfs: &initramfs,
+        files: &sources.loaders,
     };
+    let mut loaders = bootloader::stage(&booted)?;
+    if let Some(bios) = &mut loaders.bios {
+        tree.lay_over(std::mem::take(&mut bios.files))?;
+    }
+    if let Some(uefi) = &mut loaders.uefi {
+        tree.lay_over(std::mem::take(&mut uefi.files))?;
+    }
+    tree.insert_file(TreePath::new(medium::INITRAMFS)?, 0o644, initramfs, Provenance::new("the initramfs"))?;
     tree.for_each_meta(|meta| meta.mtime = plan.epoch);
-    Ok((tree, loader))
+    Ok((tree, loaders))
 }
 
 /// Lays the ISO out and writes it.
 pub fn write_iso(
     plan: &Plan,
     tree: &Tree,
-    loader: Option<isolinux::Isolinux>,
+    loaders: Loaders,
     boot_id: BootId,
     out: &mut File,
     progress: &Progress,
 ) -> Result<u64> {
-    let (boot, system_area) = match loader {
-        Some(loader) => (
-            Some(iso::Boot { bios: Some(iso::BiosImage::isolinux(loader.boot_image)), efi: None }),
-            iso::SystemArea::Isohybrid { mbr_code: loader.mbr_code },
-        ),
-        None => (None, iso::SystemArea::None),
+    let boots = loaders.bios.is_some() || loaders.uefi.is_some();
+    let (bios, start) = loaders.bios.map(|bios| (bios.image, bios.start)).unzip();
+    let boot = boots.then_some(iso::Boot { bios, efi: None });
+    let system_area = match (plan.boot.layout, start) {
+        _ if !boots => iso::SystemArea::None,
+        (DiskLayout::Isohybrid, Some(iso::StartCode::Isohdpfx(mbr_code))) => iso::SystemArea::Isohybrid { mbr_code },
+        (_, start) => iso::SystemArea::Gpt { start },
     };
     let image = iso::Image {
         volume_set: boot_id.volume_set(),
-        application: "LIVEROOT".into(),
+        application: APPLICATION.into(),
+        joliet: true,
         boot,
         system_area,
         ..iso::Image::new(tree, plan.label.clone(), plan.epoch)

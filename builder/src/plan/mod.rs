@@ -2,6 +2,7 @@
 //! named, and everything that can be known to be wrong before work starts has
 //! been said.
 
+mod boot;
 mod print;
 mod resolve;
 
@@ -12,7 +13,9 @@ use init::contract::Mode;
 use iso::VolumeId;
 
 use crate::compress::Codec;
-use crate::profile::{BiosLoader, Located, Place};
+use crate::profile::{Located, Place};
+
+pub use boot::{BootEntry, BootPlan};
 
 /// Seconds since 1970 that stand for "no date": 1980-01-01, where FAT begins,
 /// so that every format of an image can hold it.
@@ -131,26 +134,11 @@ pub enum PackageSource {
     Parts(Parts),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootPlan {
-    pub bios: BiosLoader,
-    /// Seconds until the first entry starts by itself; 0 starts it at once.
-    pub timeout: u32,
-    pub entries: Vec<BootEntry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootEntry {
-    pub title: String,
-    /// The whole command line.
-    pub cmdline: String,
-}
-
 impl Plan {
     /// The same without a boot loader on the medium.
     #[must_use]
     pub fn without_loader(&self) -> Self {
-        Self { boot: BootPlan { bios: BiosLoader::None, ..self.boot.clone() }, ..self.clone() }
+        Self { boot: self.boot.without_loader(), ..self.clone() }
     }
 }
 

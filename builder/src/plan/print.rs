@@ -4,7 +4,7 @@ use std::fmt::{self, Formatter};
 use std::path::Path;
 
 use super::{KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramSource, RootSource, Userland};
-use crate::profile::{BiosLoader, Located};
+use crate::profile::Located;
 
 pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "name       {}", plan.name)?;
@@ -21,11 +21,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     parts(f, &plan.initramfs.parts)?;
     payload(f, &plan.payload)?;
     writeln!(f, "\nboot")?;
-    let bios = match plan.boot.bios {
-        BiosLoader::Isolinux => "isolinux",
-        BiosLoader::None => "none",
-    };
-    line::<()>(f, "bios", bios, None)?;
+    line::<()>(f, "bios", plan.boot.bios.name(), None)?;
+    line::<()>(f, "uefi", plan.boot.uefi.name(), None)?;
+    line::<()>(f, "layout", plan.boot.layout.name(), None)?;
     line::<()>(f, "timeout", &format!("{} s", plan.boot.timeout), None)?;
     for entry in &plan.boot.entries {
         line::<()>(f, "entry", &format!("{:?} {:?}", entry.title, entry.cmdline), None)?;

@@ -6,18 +6,12 @@ use init::contract::Mode;
 use iso::VolumeId;
 
 use super::{
-    BootEntry, BootPlan, DEFAULT_EPOCH, InitramfsPlan, KernelSource, OverlaySource, PackagePlan, PackageSource, Parts,
-    Payload, Plan, ProgramSource, Request, RootPlan, RootSource, Userland,
+    DEFAULT_EPOCH, InitramfsPlan, KernelSource, OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan,
+    ProgramSource, Request, RootPlan, RootSource, Userland,
 };
 use crate::builtin;
 use crate::compress::{Codec, CodecKind};
-use crate::profile::{BiosLoader, Located, PackageSection, Place, Problem, Problems, Profile, nearest};
-
-/// The kernel's COMMAND_LINE_SIZE on x86.
-const COMMAND_LINE_SIZE: usize = 2048;
-
-/// What boot loaders put in front: `BOOT_IMAGE=… initrd=…`, and the final NUL.
-const LOADERS_SHARE: usize = 64;
+use crate::profile::{Located, PackageSection, Problem, Problems, Profile, nearest};
 
 impl Plan {
     /// Resolves the profile; looks at which files are there, reads none.
@@ -32,8 +26,8 @@ impl Plan {
 }
 
 /// Collects problems, so that one run tells them all.
-struct Resolver<'p> {
-    problems: &'p mut Vec<Problem>,
+pub(super) struct Resolver<'p> {
+    pub(super) problems: &'p mut Vec<Problem>,
 }
 
 impl Resolver<'_> {
@@ -271,53 +265,8 @@ impl Resolver<'_> {
         None
     }
 
-    fn boot(&mut self, profile: &Profile, request: &Request) -> BootPlan {
-        let everywhere = profile.kernel.cmdline.as_ref();
-        let mut entries = Vec::new();
-        for entry in &profile.boot.entries {
-            let words = [everywhere, entry.cmdline.as_ref()].map(|part| part.map_or("", |part| part.value.as_str()));
-            let cmdline = joined(&[words[0], words[1], &request.append]);
-            let place = entry.cmdline.as_ref().or(everywhere).map_or(&entry.title.place, |part| &part.place);
-            self.check_cmdline(place, &cmdline, profile.mode.value);
-            self.check_line(&entry.title);
-            entries.push(BootEntry { title: entry.title.value.clone(), cmdline });
-        }
-        if entries.is_empty() {
-            let cmdline = joined(&[everywhere.map_or("", |part| &part.value), &request.append]);
-            let place = everywhere.map_or(&profile.name.place, |part| &part.place);
-            self.check_cmdline(place, &cmdline, profile.mode.value);
-            entries.push(BootEntry { title: format!("Start {}", profile.name.value), cmdline });
-        }
-        let timeout = profile.boot.timeout.unwrap_or(if entries.len() > 1 { 5 } else { 0 });
-        BootPlan { bios: profile.boot.bios, timeout, entries }
-    }
-
-    fn check_cmdline(&mut self, place: &Place, cmdline: &str, mode: Mode) {
-        let room = COMMAND_LINE_SIZE - LOADERS_SHARE;
-        if cmdline.len() > room {
-            let what = format!("a command line of {} bytes; there is room for {room}", cmdline.len());
-            self.problems.push(Problem::new(place, what).remedy("shorten it"));
-        }
-        if cmdline.contains(|c: char| c.is_control()) {
-            self.problems.push(Problem::new(place, "a command line with a control character in it"));
-        }
-        // It makes the kernel pick ramfs for the first root, which has no size limit.
-        if mode == Mode::Ram && cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
-            let problem = Problem::new(place, "`root=` on the command line of a ram image");
-            self.problems.push(
-                problem.remedy("leave it out: the packages are the root, and the medium is found by its boot-id"),
-            );
-        }
-    }
-
-    fn check_line(&mut self, text: &Located<String>) {
-        if text.value.contains(|c: char| c.is_control()) {
-            self.problems.push(Problem::new(&text.place, "a title with a control character in it"));
-        }
-    }
-
     /// `path`, relative to the profile that wrote it, if it is there.
-    fn existing(
+    pub(super) fn existing(
         &mut self,
         written: &Located<String>,
         path: &str,
@@ -335,7 +284,7 @@ impl Resolver<'_> {
 }
 
 /// `kind:rest`, or `kind` alone.
-fn split_source(written: &str) -> (&str, &str) {
+pub(super) fn split_source(written: &str) -> (&str, &str) {
     written.split_once(':').unwrap_or((written, ""))
 }
 
@@ -351,16 +300,8 @@ fn is_package_name(written: &str) -> bool {
     written.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && written.chars().all(plain)
 }
 
-fn joined(parts: &[&str]) -> String {
-    parts.iter().flat_map(|part| part.split_whitespace()).collect::<Vec<_>>().join(" ")
-}
-
 fn advice(plan: &Plan) -> Vec<String> {
-    let mut advice: Vec<String> = plan.label.advice().into_iter().collect();
-    if plan.boot.bios == BiosLoader::None {
-        advice.push("boot.bios is none: nothing on this medium starts by itself".into());
-    }
-    advice
+    plan.label.advice().into_iter().chain(plan.boot.advice()).collect()
 }
 
 #[cfg(test)]
@@ -439,6 +380,8 @@ root
 
 boot
   bios     isolinux
+  uefi     none
+  layout   gpt
   timeout  5 s
   entry    "Start" "quiet splash extra=1"
   entry    "Serial" "quiet splash console=ttyS0 extra=1"
@@ -473,6 +416,8 @@ package two (required)
 
 boot
   bios     isolinux
+  uefi     none
+  layout   gpt
   timeout  0 s
   entry    "Start tiny" ""
 

@@ -3,6 +3,7 @@
 //! Nothing here looks at the file system beyond the profile and its base; what
 //! the values lead to is the plan's business ([`crate::plan`]).
 
+mod boot;
 mod place;
 mod value;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use init::contract::Mode;
 
+pub use boot::{BiosLoader, BootSection, DiskLayout, EntrySection, UefiLoader};
 pub use place::{Located, Place, Problem, Problems, nearest};
 pub(crate) use value::Section;
 
@@ -65,26 +67,6 @@ pub struct PackageSection {
     pub overlays: Vec<Located<String>>,
     pub required: bool,
     pub privileged: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootSection {
-    pub bios: BiosLoader,
-    /// Seconds; `None` where the profile does not say.
-    pub timeout: Option<u32>,
-    pub entries: Vec<EntrySection>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BiosLoader {
-    Isolinux,
-    None,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntrySection {
-    pub title: Located<String>,
-    pub cmdline: Option<Located<String>>,
 }
 
 impl Profile {
@@ -193,10 +175,7 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
         check_mode(&top, mode, root_section.as_ref(), &packages);
     }
     let root = root_section.and_then(root_section_fields);
-    let boot = match top.section("boot") {
-        Some(section) => boot_section(section),
-        None => BootSection { bios: BiosLoader::Isolinux, timeout: None, entries: Vec::new() },
-    };
+    let boot = top.section("boot").map(boot::section).unwrap_or_default();
     top.finish();
     Some(Profile { file, name: name?, label: label?, mode: mode?, kernel: kernel?, initramfs, root, packages, boot })
 }
@@ -292,22 +271,6 @@ fn package_section(mut section: Section<'_>) -> PackageSection {
     fields
 }
 
-fn boot_section(mut section: Section<'_>) -> BootSection {
-    let bios = section.word("bios", &[("isolinux", BiosLoader::Isolinux), ("none", BiosLoader::None)]);
-    let _ = section.word("uefi", &[("none", ())]);
-    let timeout = section.integer("timeout", 0..=3599).map(|seconds| seconds.value as u32);
-    let entry = |mut entry: Section<'_>| {
-        let title = entry.string("title");
-        let title = entry.require("title", title, "what the boot menu shows");
-        let cmdline = entry.string("cmdline");
-        entry.finish();
-        Some(EntrySection { title: title?, cmdline })
-    };
-    let entries = section.sections("entry").into_iter().filter_map(entry).collect();
-    section.finish();
-    BootSection { bios: bios.map_or(BiosLoader::Isolinux, |bios| bios.value), timeout, entries }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,7 +296,7 @@ overlays = [\"ram-system\"]
         let profile = parse(RAM).unwrap();
         assert_eq!(profile.name.value, "tiny");
         assert_eq!(profile.packages[0].overlays[0].place.to_string(), "p.toml:8:13");
-        assert_eq!(profile.boot.bios, BiosLoader::Isolinux);
+        assert_eq!(profile.boot, BootSection::default());
     }
 
     #[test]

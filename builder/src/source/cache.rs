@@ -15,8 +15,9 @@ pub struct Cache {
 /// Something a plan needs from the distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// A Debian package, by name.
-    Package { package: String },
+    /// A Debian package, by name; the first that the distribution has, where
+    /// releases call it differently.
+    Package { names: &'static [&'static str] },
     /// A Debian package with a kernel in it, or one that depends on such.
     Kernel { package: String },
     /// A Debian root.
@@ -43,7 +44,7 @@ impl Cache {
     /// Where it stands once it was fetched.
     pub fn path(&self, wanted: &Wanted) -> PathBuf {
         match wanted {
-            Wanted::Package { package } => self.dir.join("packages").join(format!("{package}.deb")),
+            Wanted::Package { names } => self.dir.join("packages").join(format!("{}.deb", names[0])),
             Wanted::Kernel { package } => self.dir.join("kernels").join(format!("{package}.deb")),
             Wanted::Root { suite, include } => {
                 let digest = Sha256::digest(include.join("\0"));
@@ -56,7 +57,7 @@ impl Cache {
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Package { package } => write!(f, "Debian package {package}"),
+            Self::Package { names } => write!(f, "Debian package {}", names.join(" or ")),
             Self::Kernel { package } => write!(f, "Debian kernel package {package}"),
             Self::Root { suite, include } => write!(f, "Debian root {suite} with {}", include.join(" ")),
         }

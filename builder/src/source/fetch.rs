@@ -45,7 +45,7 @@ pub fn fetch(wanted: &[Wanted], cache: &Cache, progress: &Progress) -> Result<()
         make_dir(dir)?;
         let scratch = tempfile::tempdir_in(dir).map_err(|source| FetchError::Write { path: dir.into(), source })?;
         let got = match one {
-            Wanted::Package { package } => apt.download(package, scratch.path(), one)?,
+            Wanted::Package { names } => apt.download_first(names, scratch.path(), one)?,
             Wanted::Kernel { package } => download_kernel(&apt, package, scratch.path(), one)?,
             Wanted::Root { suite, include } => mmdebstrap(suite, include, scratch.path(), one)?,
         };
@@ -89,6 +89,13 @@ impl Apt {
         let mut command = self.command()?;
         command.arg("update");
         run("apt-get", &mut command, wanted).map(drop)
+    }
+
+    fn download_first(&self, names: &[&str], into: &Path, wanted: &Wanted) -> Result<PathBuf, FetchError> {
+        let (last, others) = names.split_last().expect("a package has a name");
+        // A failure is the distribution's not having it; the last one's is told.
+        let found = others.iter().find_map(|name| self.download(name, into, wanted).ok());
+        found.map_or_else(|| self.download(last, into, wanted), Ok)
     }
 
     fn download(&self, package: &str, into: &Path, wanted: &Wanted) -> Result<PathBuf, FetchError> {

@@ -5,17 +5,19 @@
 
 mod cache;
 pub mod fetch;
+mod loader;
 
 use std::path::{Path, PathBuf};
 
 use tree::{Content, Provenance, Tree, TreePath};
 
-use crate::deb;
 use crate::kernel::Kernel;
 use crate::plan::{KernelSource, Payload, Plan, RootSource};
-use crate::profile::{BiosLoader, Place};
+use crate::profile::Place;
+use crate::{bootloader, deb};
 
 pub use cache::{Cache, Wanted};
+pub use loader::{LoaderFiles, Need};
 
 /// Everything a build reads, loaded: trees whose content is still on disk.
 #[derive(Debug)]
@@ -23,23 +25,7 @@ pub struct Sources {
     pub kernel: Kernel,
     /// In overlay mode.
     pub root: Option<Tree>,
-    pub loader: LoaderFiles,
-}
-
-/// The boot loaders' files, by their base names.
-#[derive(Debug, Default)]
-pub struct LoaderFiles {
-    files: Vec<(&'static str, Content, Provenance)>,
-}
-
-impl LoaderFiles {
-    pub fn get(&self, name: &str) -> Option<(&Content, &Provenance)> {
-        self.files.iter().find(|(known, ..)| *known == name).map(|(_, content, from)| (content, from))
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Content)> {
-        self.files.iter().map(|(name, content, _)| (*name, content))
-    }
+    pub loaders: LoaderFiles,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +39,12 @@ pub enum SourceError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("{}: the boot loader's file {file} is not in it", source_name.display())]
-    NoLoaderFile { file: &'static str, source_name: PathBuf },
+    #[error("{}: the boot loader's file {file} is not in it", path.display())]
+    NoLoaderFile { file: &'static str, path: PathBuf },
+    #[error("the boot loader's package cannot be read")]
+    LoaderPackage(#[from] deb::DebError),
+    #[error("the boot loader's file {} cannot be read", path.display())]
+    LoaderFile { path: PathBuf, source: std::io::Error },
 }
 
 /// What the cache lacks.
@@ -71,26 +61,6 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// isolinux and what its menu needs, as Debian packs them.
-const ISOLINUX_FILES: [(&str, &str); 6] = [
-    ("isolinux.bin", "isolinux"),
-    ("isohdpfx.bin", "isolinux"),
-    ("ldlinux.c32", "syslinux-common"),
-    ("libcom32.c32", "syslinux-common"),
-    ("libutil.c32", "syslinux-common"),
-    ("menu.c32", "syslinux-common"),
-];
-
-/// Where distributions keep those files.
-const ISOLINUX_DIRS: [&str; 6] = [
-    "/usr/lib/ISOLINUX",
-    "/usr/lib/syslinux/modules/bios",
-    "/usr/lib/syslinux/bios",
-    "/usr/share/syslinux",
-    "/usr/lib/syslinux",
-    "/usr/share/syslinux/modules/bios",
-];
-
 /// What has to be fetched before `plan` can be built.
 pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
     let mut wanted = Vec::new();
@@ -102,14 +72,7 @@ pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
     {
         wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone() });
     }
-    if plan.boot.bios == BiosLoader::Isolinux {
-        for (file, package) in ISOLINUX_FILES {
-            let package = Wanted::Package { package: package.into() };
-            if host_loader_file(file).is_none() && !wanted.contains(&package) {
-                wanted.push(package);
-            }
-        }
-    }
+    wanted.extend(loader::wanted(&bootloader::needs(&plan.boot)));
     wanted.retain(|wanted| !cache.path(wanted).is_file());
     wanted
 }
@@ -125,11 +88,8 @@ impl Sources {
             Payload::Packages(_) => None,
         };
         let kernel = load_kernel(plan, cache, root.as_ref())?;
-        let loader = match plan.boot.bios {
-            BiosLoader::Isolinux => load_isolinux(cache, &plan.kernel.place)?,
-            BiosLoader::None => LoaderFiles::default(),
-        };
-        Ok(Self { kernel, root, loader })
+        let loaders = LoaderFiles::load(&bootloader::needs(&plan.boot), cache)?;
+        Ok(Self { kernel, root, loaders })
     }
 }
 
@@ -200,40 +160,6 @@ fn host_kernel(from: &Provenance) -> Result<Tree, HostError> {
         tree.graft(&TreePath::new(&modules)?, loaded)?;
     }
     Ok(tree)
-}
-
-fn host_loader_file(name: &str) -> Option<PathBuf> {
-    ISOLINUX_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
-}
-
-/// The cache before this system's folders: what was fetched stays what is used.
-fn load_isolinux(cache: &Cache, place: &Place) -> Result<LoaderFiles, SourceError> {
-    let mut files = Vec::new();
-    let mut packages: Vec<(&str, PathBuf, Tree)> = Vec::new();
-    for (file, package) in ISOLINUX_FILES {
-        let cached = cache.path(&Wanted::Package { package: package.into() });
-        let from = Provenance::new(format!("boot loader file {file}")).because("boot.bios = \"isolinux\"");
-        if cached.is_file() {
-            if !packages.iter().any(|(name, ..)| *name == package) {
-                let tree =
-                    deb::load(&cached, &from).map_err(|e| bad(place, "the boot loader's package cannot be read", e))?;
-                packages.push((package, cached.clone(), tree));
-            }
-            let tree = packages.iter().find(|(name, ..)| *name == package).map(|(.., tree)| tree).expect("just added");
-            // syslinux-common has the same names for EFI; the BIOS ones stand in bios/.
-            let fits = |item: &tree::Item<'_>| {
-                item.path.name() == file.as_bytes() && !item.path.as_bytes().windows(4).any(|part| part == b"/efi")
-            };
-            let found = tree.walk().find(fits).and_then(|item| item.content().cloned());
-            let content = found.ok_or(SourceError::NoLoaderFile { file, source_name: cached })?;
-            files.push((file, content, from));
-        } else {
-            let path = host_loader_file(file).expect("it would be missing otherwise");
-            let len = path.metadata().map_err(|e| bad(place, "the boot loader cannot be read", e))?.len();
-            files.push((file, Content::host(path, len), from));
-        }
-    }
-    Ok(LoaderFiles { files })
 }
 
 fn bad(place: &Place, what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SourceError {

@@ -28,7 +28,7 @@ fn xorriso_finds_the_volume_and_both_ways_to_boot() -> Result<()> {
         about.lines().any(|line| line.starts_with("El Torito boot img") && line.contains("BIOS  y   none")),
         "{about}"
     );
-    assert!(about.contains("isohybrid"), "no MBR that boots from a stick:\n{about}");
+    assert!(about.contains("isohybrid") && about.contains("GPT"), "nothing that boots from a stick:\n{about}");
     Ok(())
 }
 

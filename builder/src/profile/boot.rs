@@ -1,0 +1,89 @@
+//! `[boot]`: which loaders start the medium, and what their menus offer.
+
+use super::{Located, Section};
+
+/// `None` where the profile does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BootSection {
+    pub bios: Option<Located<BiosLoader>>,
+    pub uefi: Option<Located<UefiLoader>>,
+    pub layout: Option<Located<DiskLayout>>,
+    /// Seconds.
+    pub timeout: Option<u32>,
+    /// Bits per second; 0 keeps the menu off the serial line.
+    pub serial: Option<u32>,
+    pub entries: Vec<EntrySection>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BiosLoader {
+    Isolinux,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UefiLoader {
+    None,
+}
+
+/// What the image is when it is a disk and not a disc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskLayout {
+    /// A valid GPT: the ISO and the ESP are partitions.
+    Gpt,
+    /// An MBR whose active partition is the whole image.
+    Isohybrid,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntrySection {
+    pub title: Located<String>,
+    pub cmdline: Option<Located<String>>,
+}
+
+impl BiosLoader {
+    const WORDS: &[(&str, Self)] = &[("isolinux", Self::Isolinux), ("none", Self::None)];
+
+    pub fn name(self) -> &'static str {
+        name(Self::WORDS, self)
+    }
+}
+
+impl UefiLoader {
+    const WORDS: &[(&str, Self)] = &[("none", Self::None)];
+
+    pub fn name(self) -> &'static str {
+        name(Self::WORDS, self)
+    }
+}
+
+impl DiskLayout {
+    const WORDS: &[(&str, Self)] = &[("gpt", Self::Gpt), ("isohybrid", Self::Isohybrid)];
+
+    pub fn name(self) -> &'static str {
+        name(Self::WORDS, self)
+    }
+}
+
+fn name<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
+}
+
+pub(super) fn section(mut section: Section<'_>) -> BootSection {
+    let bios = section.word("bios", BiosLoader::WORDS);
+    let uefi = section.word("uefi", UefiLoader::WORDS);
+    let layout = section.word("layout", DiskLayout::WORDS);
+    let timeout = section.integer("timeout", 0..=3599).map(|seconds| seconds.value as u32);
+    let serial = section.integer("serial", 0..=115_200).map(|speed| speed.value as u32);
+    let entries = section.sections("entry").into_iter().filter_map(entry).collect();
+    section.finish();
+    BootSection { bios, uefi, layout, timeout, serial, entries }
+}
+
+fn entry(mut section: Section<'_>) -> Option<EntrySection> {
+    let title = section.string("title");
+    let title = section.require("title", title, "what the boot menu shows");
+    let cmdline = section.string("cmdline");
+    section.finish();
+    Some(EntrySection { title: title?, cmdline })
+}
