@@ -156,7 +156,7 @@ impl Boot {
                 Err(fault) => return fault,
             };
             new_root.keep();
-            medium.mounted.keep();
+            medium.keep();
             handover::wipe(&old_root);
         }
         // Not before: until the root is switched, a retry still needs them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contract::{Mode, medium, params};
 use crate::log::Level;
-use crate::medium::Spec;
+use crate::medium::{IsoFile, Spec, inside};
 use crate::status::State;
 
 /// The kernel's own COMMAND_LINE_SIZE is 2 or 4 KiB on every architecture;
@@ -18,6 +18,8 @@ pub(crate) struct Cmdline {
     pub mode: Option<Mode>,
     /// Empty: as the image's facts say.
     pub medium: Vec<Spec>,
+    /// The medium is in there.
+    pub iso: Option<IsoFile>,
     pub dir: String,
     /// None waits for ever.
     pub timeout: Option<Duration>,
@@ -75,6 +77,7 @@ impl Default for Cmdline {
         Self {
             mode: None,
             medium: Vec::new(),
+            iso: None,
             dir: medium::DIR.into(),
             timeout: Some(Duration::from_secs(30)),
             upper_size: Size::Percent(50),
@@ -137,8 +140,10 @@ impl Cmdline {
         match name {
             params::MODE if value == "auto" => self.mode = None,
             params::MODE => self.mode = Some(value.parse().ok()?),
-            params::MEDIUM => self.medium = value.split(',').map(Spec::parse).collect::<Option<_>>()?,
-            params::DIR => self.dir = directory(value)?,
+            params::MEDIUM => self.medium = specs(value)?,
+            params::ISO => self.iso.get_or_insert_default().set_path(value)?,
+            params::ISO_DEVICE => self.iso.get_or_insert_default().holders = specs(value)?,
+            params::DIR => self.dir = inside(value)?,
             params::TIMEOUT => {
                 let seconds: u32 = value.parse().ok()?;
                 self.timeout = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
@@ -214,10 +219,8 @@ fn list(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').filter(|item| !item.is_empty())
 }
 
-/// Relative to the medium's root, and not above it.
-fn directory(value: &str) -> Option<String> {
-    let names: Vec<&str> = value.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
-    (!names.contains(&"..")).then(|| names.join("/"))
+fn specs(value: &str) -> Option<Vec<Spec>> {
+    value.split(',').map(Spec::parse).collect()
 }
 
 /// Words as the kernel parts them (lib/cmdline.c, next_arg): blanks part, and

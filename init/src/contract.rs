@@ -45,6 +45,8 @@ pub mod initramfs {
 pub mod run {
     pub const DIR: &str = "/run/live";
     pub const MEDIUM: &str = "/run/live/medium";
+    /// The partition that the medium is an ISO file on.
+    pub const HOLDER: &str = "/run/live/holder";
     /// Each layer of overlay mode is mounted below here by its number.
     pub const LAYERS: &str = "/run/live/layers";
     /// The upper's own tmpfs.

@@ -24,10 +24,14 @@ pub(crate) struct Bound {
 /// Read-only, and gone with its last user.
 pub(crate) fn bind(image: &Path) -> Result<Bound, String> {
     let backing = File::open(image).map_err(|e| e.to_string())?;
+    bind_file(&backing, image.as_os_str().as_bytes())
+}
+
+/// The same for a file that is open; `name` is what losetup shows.
+pub(crate) fn bind_file(backing: &File, name: &[u8]) -> Result<Bound, String> {
     let control = OpenOptions::new().read(true).write(true).open(CONTROL).map_err(|e| format!("{CONTROL}: {e}"))?;
     let mut info = LoopInfo::new(LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR);
-    // What losetup shows; the kernel wants a NUL at its end.
-    let name = image.as_os_str().as_bytes();
+    // The kernel wants a NUL at its end.
     let shown = name.len().min(info.file_name.len() - 1);
     info.file_name[..shown].copy_from_slice(&name[..shown]);
 
@@ -38,8 +42,8 @@ pub(crate) fn bind(image: &Path) -> Result<Bound, String> {
         make_node(&name);
         let path = format!("/dev/{name}");
         let device = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
-        let configured = match sys::loop_configure(&device, &backing, info) {
-            Err(e) if sys::is_unknown_ioctl(e) => sys::loop_set(&device, &backing, info),
+        let configured = match sys::loop_configure(&device, backing, info) {
+            Err(e) if sys::is_unknown_ioctl(e) => sys::loop_set(&device, backing, info),
             other => other,
         };
         match configured {

@@ -1,5 +1,6 @@
 //! The medium: which device it is, mounted, with its manifest read.
 
+mod iso_file;
 mod rank;
 mod spec;
 
@@ -14,21 +15,26 @@ use nix::mount::MsFlags;
 use crate::cmdline::Cmdline;
 use crate::contract::{self, run};
 use crate::devices::Devices;
+use crate::early::make_dir;
 use crate::facts::ImageFacts;
 use crate::fault::{Code, Fault};
 use crate::log::{info, warn};
 use crate::manifest::{MAX_LEN, Manifest};
 use crate::mounts::Mounted;
+use crate::superblock::Fs;
+pub(crate) use iso_file::IsoFile;
 pub(crate) use rank::Wanted;
 use rank::rank;
-pub(crate) use spec::Spec;
+pub(crate) use spec::{Spec, inside};
 
 /// How often a long wait says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Medium {
-    pub mounted: Mounted,
+    mounted: Mounted,
+    /// What it is an ISO file on; undone after it.
+    holder: Option<Mounted>,
     /// Where its manifest stands; the parts' paths are relative to it.
     pub dir: PathBuf,
     pub manifest: Manifest,
@@ -37,7 +43,8 @@ pub(crate) struct Medium {
 /// Waits for it until the command line's deadline. A device that looks like
 /// it and is not is marked, and the next one is tried.
 pub(crate) fn find(devices: &mut Devices, cmdline: &Cmdline, facts: Option<&ImageFacts>) -> Result<Medium, Fault> {
-    let wanted = Wanted::new(&cmdline.medium, facts);
+    let iso = cmdline.iso.as_ref().filter(|iso| !iso.path.is_empty());
+    let wanted = iso.map_or_else(|| Wanted::new(&cmdline.medium, facts), |iso| Wanted::holder(iso, facts));
     if wanted.specs.is_empty() {
         let what = format!("{} is missing or unreadable, and says where the medium is", contract::initramfs::FACTS);
         return Err(
@@ -84,10 +91,10 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
     let Some(fs) = disk.found().map(|found| found.fs) else {
         return Err(Fault::new(Code::NoMedium, format!("{device} went away")));
     };
+    let named_by = wanted.named_by(disk);
     devices.need(&[&[fs.kmod_alias()], fs.helpers()].concat());
-    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let mounted =
-        Mounted::new(&device, run::MEDIUM, fs.name(), flags, "").map_err(|why| Fault::new(Code::Mount, why))?;
+    let (mounted, holder) = mount(devices, &device, fs, wanted, named_by.as_ref())
+        .map_err(|why| Fault::new(Code::Mount, format!("{device}: {why}")))?;
     let dir = Path::new(run::MEDIUM).join(&cmdline.dir);
     let path = dir.join(contract::medium::MANIFEST);
     let manifest_fault = |why: String| {
@@ -104,7 +111,29 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
         warn!("{device}: {what}; going on, since it was named");
     }
     info!("medium: {device} ({}), {} in {} mode", fs.name(), manifest.name, manifest.mode);
-    Ok(Medium { mounted, dir, manifest })
+    Ok(Medium { mounted, holder, dir, manifest })
+}
+
+/// The medium, and the partition that it is a file on if it is one.
+fn mount(
+    devices: &mut Devices,
+    device: &str,
+    fs: Fs,
+    wanted: &Wanted,
+    named_by: Option<&Spec>,
+) -> Result<(Mounted, Option<Mounted>), String> {
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let mount = |target| Mounted::new(device, target, fs.name(), flags, fs.no_replay());
+    if let Some(path) = &wanted.iso {
+        make_dir(run::HOLDER);
+        let holder = mount(run::HOLDER)?;
+        return Ok((iso_file::mount(devices, Path::new(run::HOLDER), path)?, Some(holder)));
+    }
+    let mounted = mount(run::MEDIUM)?;
+    if let Some(Spec::File(path)) = named_by {
+        iso_file::open_below(Path::new(run::MEDIUM), path).map_err(|e| format!("it has no /{path} ({})", e.desc()))?;
+    }
+    Ok((mounted, None))
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -169,10 +198,19 @@ impl Medium {
         self.dir.join(path)
     }
 
+    /// From now on nobody unmounts it.
+    pub(crate) fn keep(self) {
+        self.mounted.keep();
+        self.holder.map(Mounted::keep);
+    }
+
     /// Whether nothing needs it any more is the caller's to know.
     pub(crate) fn release(self) -> Result<(), String> {
         let target = self.mounted.keep();
         nix::mount::umount(target.as_path()).map_err(|e| format!("{}: {}", target.display(), e.desc()))?;
+        // Its loop device lets go of the file a moment later: the holder is
+        // detached and ends with it.
+        drop(self.holder);
         // An empty directory left behind is no more than that.
         let _ = fs::remove_dir(&target);
         Ok(())

@@ -73,6 +73,17 @@ impl Fs {
         }
     }
 
+    /// What keeps a read-only mount from writing all the same: a journal that
+    /// is replayed under a hibernated system destroys it (the kernel's
+    /// Documentation/filesystems, `norecovery`).
+    pub fn no_replay(self) -> &'static str {
+        match self {
+            Self::Ext3 | Self::Ext4 => "noload",
+            Self::Xfs | Self::Btrfs | Self::F2fs => "norecovery",
+            _ => "",
+        }
+    }
+
     /// Kmods it asks for by name when it is mounted, through /sbin/modprobe,
     /// which is not there: whichever of them exist are to be loaded before.
     pub fn helpers(self) -> &'static [&'static str] {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Spec;
+use super::{IsoFile, Spec};
 use crate::contract::BootId;
 use crate::devices::Disk;
 use crate::facts::ImageFacts;
@@ -14,6 +14,8 @@ pub(crate) struct Wanted {
     pub specs: Vec<Spec>,
     /// The build that this /init is of.
     pub boot_id: Option<BootId>,
+    /// The medium is this file on a disk, relative to its root.
+    pub iso: Option<String>,
     /// Nobody named a medium: one of another build is not taken, whatever
     /// its label.
     pub ours_only: bool,
@@ -25,7 +27,14 @@ impl Wanted {
         let label = facts.map(|facts| Spec::Label(facts.label.clone().into()));
         let baked = boot_id.map(Spec::Id).into_iter().chain(label);
         let specs = if named.is_empty() { baked.collect() } else { named.to_vec() };
-        Self { specs, boot_id, ours_only: named.is_empty() && boot_id.is_some() }
+        Self { specs, boot_id, iso: None, ours_only: named.is_empty() && boot_id.is_some() }
+    }
+
+    /// The partition that holds an ISO file, and not yet the medium.
+    pub(crate) fn holder(iso: &IsoFile, facts: Option<&ImageFacts>) -> Self {
+        let boot_id = facts.and_then(|facts| facts.boot_id);
+        let specs = if iso.holders.is_empty() { vec![Spec::File(iso.path.clone())] } else { iso.holders.clone() };
+        Self { specs, boot_id, iso: Some(iso.path.clone()), ours_only: boot_id.is_some() }
     }
 
     /// The place of the best spec that says it is this one.
@@ -39,7 +48,13 @@ impl Wanted {
             Spec::Label(label) => found.label == *label,
             Spec::Uuid(uuid) => found.uuid.eq_ignore_ascii_case(uuid),
             Spec::Device(name) => disk.name == *name,
+            // Only a mount tells, and every candidate is mounted.
+            Spec::File(_) => true,
         })
+    }
+
+    pub(super) fn named_by(&self, disk: &Disk) -> Option<Spec> {
+        self.place(disk).map(|at| self.specs[at].clone())
     }
 
     /// A label that somebody may have meant: alike but for case, cut short

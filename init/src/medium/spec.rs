@@ -12,6 +12,8 @@ pub(crate) enum Spec {
     Uuid(String),
     /// Below /dev.
     Device(String),
+    /// Whatever holds this file, relative to its root.
+    File(String),
 }
 
 impl Spec {
@@ -31,9 +33,16 @@ impl Spec {
             "ID" => Self::Id(value.parse().ok()?),
             "LABEL" | "label" => Self::Label(unescape(value)),
             "UUID" | "uuid" => Self::Uuid(value.into()),
+            "FILE" => Self::File(inside(value).filter(|path| !path.is_empty())?),
             _ => return None,
         })
     }
+}
+
+/// Relative to a medium's root, and not above it.
+pub(crate) fn inside(path: &str) -> Option<String> {
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+    (!names.contains(&"..")).then(|| names.join("/"))
 }
 
 /// `\x20` is a blank, as udev and dracut write it.
@@ -58,6 +67,7 @@ impl fmt::Display for Spec {
             Self::Label(label) => write!(f, "LABEL={}", label.escape_ascii()),
             Self::Uuid(uuid) => write!(f, "UUID={uuid}"),
             Self::Device(name) => write!(f, "/dev/{name}"),
+            Self::File(path) => write!(f, "FILE=/{path}"),
         }
     }
 }
@@ -77,6 +87,9 @@ mod tests {
             ("UUID=2026", Some(Spec::Uuid("2026".into()))),
             ("/dev/sr0", Some(Spec::Device("sr0".into()))),
             ("/dev/cciss/c0d0", Some(Spec::Device("cciss/c0d0".into()))),
+            ("FILE=/arch//boot/x", Some(Spec::File("arch/boot/x".into()))),
+            ("FILE=/../x", None),
+            ("FILE=/", None),
             ("ID=01", None),
             ("LABEL=", None),
             ("/dev/", None),

@@ -3,6 +3,7 @@
 //! its own (harness::vm), so that no accident passes for success.
 
 mod damaged;
+mod iso_file;
 mod overlay;
 mod ram;
 mod waiting;

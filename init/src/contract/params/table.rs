@@ -49,7 +49,7 @@ pub static TABLE: &[Param] = &[
         MEDIUM,
         "SPEC[,SPEC...]",
         "the image's boot-id, then its label",
-        "where the medium is: ID=, LABEL=, UUID=, a device's path; the first that is there, best first",
+        "where the medium is: ID=, LABEL=, UUID=, a device's path, FILE= for whatever holds that file; best first",
         &[
             alias("root", Begin("live:CDLABEL=", "LABEL=")),
             alias("root", Begin("live:", "")),
@@ -63,7 +63,7 @@ pub static TABLE: &[Param] = &[
             alias("cdroot", Same),
         ],
     ),
-    planned(
+    param(
         ISO,
         "PATH",
         "",
@@ -77,7 +77,7 @@ pub static TABLE: &[Param] = &[
             alias("isoboot", Same),
         ],
     ),
-    planned(ISO_DEVICE, "SPEC", "", "the partition that holds the ISO file", &[alias("img_dev", Same)]),
+    param(ISO_DEVICE, "SPEC", "", "the partition that holds the ISO file", &[alias("img_dev", Same)]),
     param(
         DIR,
         "DIR",

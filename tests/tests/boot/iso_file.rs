@@ -1,0 +1,54 @@
+//! The image as a file on a partition, as the menu of a multi-boot stick
+//! starts it: kernel and initramfs come from the menu, and the name of the
+//! file is all that /init is told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use harness::builder::{Image, succeed};
+use harness::oracle::Tool;
+use harness::vm::{Accel, Attach, Guest, Machine};
+
+use crate::{BOOT, SOON, check_status};
+
+#[test]
+fn an_iso_file_on_a_partition_boots_the_ram_system() -> Result<()> {
+    let Some(image) = Image::of("ram")? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let Some(disk) = disk_with(&image, dir.path())? else { return Ok(()) };
+    let mut guest = start(&image, &disk, "iso-scan/filename=/isos/ram.iso")?;
+    assert_eq!(guest.report("root", BOOT)?, "rootfs");
+    assert_eq!(guest.report("media", SOON)?, "0", "the medium or its partition is still mounted");
+    assert_eq!(guest.report("packages", SOON)?, "first second");
+    check_status(&guest)?;
+    guest.passed(SOON)
+}
+
+#[test]
+fn a_file_that_is_nowhere_is_named_at_the_deadline() -> Result<()> {
+    let Some(image) = Image::of("ram")? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let Some(disk) = disk_with(&image, dir.path())? else { return Ok(()) };
+    let guest = start(&image, &disk, "findiso=/isos/other.iso live.timeout=5")?;
+    let fault = guest.console.expect("liveroot: E_", BOOT)?;
+    assert!(fault.contains("/dev/vda: it has no /isos/other.iso"), "{fault}");
+    Ok(())
+}
+
+fn start(image: &Image, disk: &Path, cmdline: &str) -> Result<Guest> {
+    let kernel = image.kernel(&format!("console=ttyS0 {cmdline}"))?;
+    let accel = Accel::choose(&kernel.vmlinuz);
+    Machine::new(disk, Attach::Virtio).with_kernel(kernel).start(accel)
+}
+
+/// An ext4 disk that has the image among its files.
+fn disk_with(image: &Image, dir: &Path) -> Result<Option<PathBuf>> {
+    let Some(mke2fs) = Tool::find("mke2fs")? else { return Ok(None) };
+    let (files, disk) = (dir.join("files"), dir.join("disk.img"));
+    fs::create_dir_all(files.join("isos"))?;
+    let len = fs::copy(&image.iso, files.join("isos/ram.iso"))?;
+    let size = format!("{}K", (len >> 10) * 2);
+    succeed(mke2fs.command().args(["-q", "-t", "ext4", "-d"]).arg(&files).arg(&disk).arg(size))?;
+    Ok(Some(disk))
+}
