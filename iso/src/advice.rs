@@ -20,6 +20,7 @@ pub fn advice(image: &Image<'_>) -> Vec<String> {
     let esp_len = match image.boot.as_ref().and_then(|boot| boot.efi.as_ref()) {
         Some(EfiImage::File(path)) => image.tree.get(path).and_then(|item| Some(item.content()?.len())),
         Some(EfiImage::Appended(content)) => Some(content.len()),
+        Some(EfiImage::Fat { layout, .. }) => Some(layout.len()),
         None => None,
     };
     if esp_len.is_some_and(|len| boot_image::efi_load_sectors(len) == CatalogEntry::TO_THE_END) {

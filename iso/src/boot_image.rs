@@ -1,8 +1,11 @@
 //! The boot images an image was asked to have, found in its tree and checked.
 
+use std::collections::{BTreeMap, HashMap};
+
 use tree::{Content, Kind, LeafId, Node, Tree, TreePath};
 
 use crate::el_torito::{CatalogEntry, Patch, Platform};
+use crate::fat::FatLayout;
 use crate::layout::{Extent, LayoutError};
 use crate::{BiosImage, EfiImage};
 
@@ -38,16 +41,69 @@ impl Bios {
 /// [`EfiImage`], found.
 pub(crate) enum Esp {
     File(LeafId),
-    Appended(Content),
+    Appended {
+        body: EspBody,
+        /// Leaves of the tree that stand in it, counted from its beginning.
+        shared: HashMap<LeafId, Extent>,
+    },
+}
+
+/// What is appended.
+#[derive(Debug, Clone)]
+pub(crate) enum EspBody {
+    Content(Content),
+    Fat(FatLayout),
+}
+
+impl EspBody {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Content(content) => content.len(),
+            Self::Fat(layout) => layout.len(),
+        }
+    }
 }
 
 impl Esp {
-    pub(crate) fn find(tree: &Tree, asked: EfiImage) -> Result<Self, LayoutError> {
+    pub(crate) fn find(tree: &Tree, asked: EfiImage, bios: Option<&Bios>) -> Result<Self, LayoutError> {
         match asked {
             EfiImage::File(path) => file(tree, &path).map(|(id, _)| Self::File(id)),
-            EfiImage::Appended(content) => Ok(Self::Appended(content)),
+            EfiImage::Appended(content) => {
+                Ok(Self::Appended { body: EspBody::Content(content), shared: HashMap::new() })
+            }
+            EfiImage::Fat { layout, shared } => {
+                let shared = find_shared(tree, &layout, shared, bios)?;
+                Ok(Self::Appended { body: EspBody::Fat(layout), shared })
+            }
         }
     }
+}
+
+fn find_shared(
+    tree: &Tree,
+    esp: &FatLayout,
+    asked: BTreeMap<TreePath, TreePath>,
+    bios: Option<&Bios>,
+) -> Result<HashMap<LeafId, Extent>, LayoutError> {
+    let mut found = HashMap::new();
+    for (path, in_esp) in asked {
+        let refuse = |problem| LayoutError::NotShared { path: path.clone(), in_esp: in_esp.clone(), problem };
+        let Some(Node::Leaf { id, kind: Kind::File(content), .. }) = tree.get(&path).map(|item| item.node) else {
+            return Err(refuse("it is no regular file of the tree"));
+        };
+        let extent = esp.extent(&in_esp).ok_or_else(|| refuse("that is no file of the ESP"))?;
+        if extent.len != content.len() {
+            return Err(refuse("their lengths differ, so they are not the same"));
+        }
+        if bios.is_some_and(|bios| bios.id == id) {
+            return Err(refuse("the BIOS boot image is told where it stands, which changes it"));
+        }
+        // Nothing takes no room either way.
+        if extent.len > 0 {
+            found.insert(id, extent);
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) fn efi_entry(esp: Extent) -> CatalogEntry {

@@ -23,13 +23,13 @@ pub(crate) enum Namespace {
 
 /// All directories, a parent before its children and each generation by
 /// parent and name: the order of ECMA-119 6.9.1. The first is the root.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Hierarchy<'a> {
     namespace: Namespace,
     directories: Vec<Directory<'a>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Directory<'a> {
     parent: usize,
     identifier: Vec<u8>,
@@ -38,7 +38,7 @@ struct Directory<'a> {
     children: Vec<Child<'a>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Child<'a> {
     identifier: Vec<u8>,
     item: Item<'a>,
@@ -92,6 +92,19 @@ impl<'a> Hierarchy<'a> {
             Namespace::Joliet => numbered::<WideNames>(&grouped, |item| item.is_dir() || item.content().is_some()),
         };
         Self { namespace, directories }
+    }
+
+    /// The same directories without the files that `outside` names.
+    pub(crate) fn without(&self, outside: &HashMap<LeafId, Extent>) -> Self {
+        let mut left = self.clone();
+        for directory in &mut left.directories {
+            let is_outside = |child: &Child<'_>| match child.item.node {
+                Node::Leaf { id, .. } => outside.contains_key(&id),
+                Node::Dir => false,
+            };
+            directory.children.retain(|child| !is_outside(child));
+        }
+        left
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tree::{Content, Item, LeafId, Node, Tree, TreePath};
 
-use crate::boot_image::{self, Bios, Esp};
+use crate::boot_image::{self, Bios, Esp, EspBody};
 use crate::descriptor::Texts;
 use crate::el_torito::{self, Patch};
 use crate::format::{DIRECTORIES_MAX, SECTOR};
@@ -45,8 +45,10 @@ pub enum LayoutError {
     MbrCode { length: usize, expected: usize, file: &'static str },
     #[error("the MBR code starts the BIOS boot image, and there is none; name one, or leave the code out")]
     NothingToStart,
-    #[error("a GPT cannot have the ESP among the tree's files, inside its ISO 9660 partition; append it instead")]
+    #[error("an ESP among the tree's files stands inside the ISO 9660 partition, and would overlap; append it instead")]
     EspInTree,
+    #[error("{path} cannot be the ESP's {in_esp}: {problem}")]
+    NotShared { path: TreePath, in_esp: TreePath, problem: &'static str },
 }
 
 /// fs/isofs/rock.c puts a target together in one page.
@@ -73,7 +75,7 @@ pub(crate) enum Piece<'a> {
         content: &'a Content,
         patch: Patch,
     },
-    Appended(Content),
+    Appended(EspBody),
 }
 
 #[derive(Debug)]
@@ -105,14 +107,14 @@ pub fn layout<'a>(image: &Image<'a>) -> Result<Layout<'a>, LayoutError> {
     let texts = Texts::new(image)?;
     let boot = image.boot.clone().unwrap_or_default();
     let bios = boot.bios.as_ref().map(|bios| Bios::find(image.tree, bios)).transpose()?;
-    let esp = boot.efi.map(|efi| Esp::find(image.tree, efi)).transpose()?;
+    let esp = boot.efi.map(|efi| Esp::find(image.tree, efi, bios.as_ref())).transpose()?;
     let start = checked_start(image, bios.is_some(), esp.as_ref())?;
     check_symlinks(image.tree)?;
 
     let placement = Placement::new(image, bios.as_ref(), esp.as_ref())?;
     let boot_image = bios.as_ref().map(|bios| placement.leaves[&bios.id].lba);
     let disk = Disk {
-        start: start.as_ref().zip(boot_image),
+        start: start.zip(boot_image),
         esp: placement.esp,
         iso_end: placement.iso_end,
         end: placement.end,
@@ -121,6 +123,7 @@ pub fn layout<'a>(image: &Image<'a>) -> Result<Layout<'a>, LayoutError> {
     let (head, tail) = match image.system_area {
         SystemArea::None => (None, None),
         SystemArea::Isohybrid { .. } => (Some(disk.isohybrid()), None),
+        SystemArea::Mbr { .. } => (Some(disk.mbr_only()), None),
         SystemArea::Gpt { .. } => {
             let (head, tail) = disk.gpt();
             (Some(head), Some(tail))
@@ -137,8 +140,8 @@ pub fn layout<'a>(image: &Image<'a>) -> Result<Layout<'a>, LayoutError> {
     }
     pieces.extend(placement.catalog.map(|at| Placed::bytes(at, el_torito::catalog(&entries))));
     pieces.extend(placement.files);
-    if let (Some(Esp::Appended(content)), Some(extent)) = (esp, placement.esp) {
-        pieces.push(Placed { extent, piece: Piece::Appended(content) });
+    if let (Some(Esp::Appended { body, .. }), Some(extent)) = (esp, placement.esp) {
+        pieces.push(Placed { extent, piece: Piece::Appended(body) });
     }
     pieces.extend(placement.backup.zip(tail).map(|(lba, tail)| Placed::bytes(lba, tail)));
     Ok(Layout {
@@ -173,13 +176,13 @@ impl Layout<'_> {
 
 /// The code for the first sector, if it is what it should be and has
 /// something to start.
-fn checked_start(image: &Image<'_>, has_bios: bool, esp: Option<&Esp>) -> Result<Option<StartCode>, LayoutError> {
-    let start = match &image.system_area {
-        SystemArea::None => None,
-        SystemArea::Isohybrid { mbr_code } => Some(StartCode::Isohdpfx(mbr_code.clone())),
-        SystemArea::Gpt { start } => start.clone(),
-    };
-    if let Some(code) = &start {
+fn checked_start<'i>(
+    image: &'i Image<'_>,
+    has_bios: bool,
+    esp: Option<&Esp>,
+) -> Result<Option<&'i StartCode>, LayoutError> {
+    let start = image.system_area.start();
+    if let Some(code) = start {
         let (length, expected) = (code.bytes().len(), system_area::expected_len(code));
         if length != expected {
             return Err(LayoutError::MbrCode { length, expected, file: code.file_name() });
@@ -188,10 +191,10 @@ fn checked_start(image: &Image<'_>, has_bios: bool, esp: Option<&Esp>) -> Result
             return Err(LayoutError::NothingToStart);
         }
     }
-    match (&image.system_area, esp) {
-        (SystemArea::Gpt { .. }, Some(Esp::File(_))) => Err(LayoutError::EspInTree),
-        _ => Ok(start),
+    if image.system_area.has_iso_partition() && matches!(esp, Some(Esp::File(_))) {
+        return Err(LayoutError::EspInTree);
     }
+    Ok(start)
 }
 
 fn check_symlinks(tree: &Tree) -> Result<(), LayoutError> {

@@ -27,6 +27,8 @@ mod system_area;
 mod volume;
 mod write;
 
+use std::collections::BTreeMap;
+
 use tree::{Content, Tree, TreePath};
 
 pub use advice::advice;
@@ -115,24 +117,53 @@ pub enum EfiImage {
     File(TreePath),
     /// Put behind the tree's files, at a multiple of 1 MiB, without a name.
     Appended(Content),
+    /// The same for one that has not been written yet.
+    Fat {
+        layout: fat::FatLayout,
+        /// Files of the image's tree (the keys) that are files of the ESP:
+        /// their records point into it, and their bytes are in the image
+        /// once. The contents have to be the same; only the lengths are
+        /// compared. A first partition that ends before the ESP does not
+        /// show them.
+        shared: BTreeMap<TreePath, TreePath>,
+    },
 }
 
-/// What the first 32 KiB hold: how the image boots when it is a disk.
+/// What the first 32 KiB hold: how the image boots when it is a disk. Without
+/// a [`StartCode`] no BIOS starts it from a stick: that is for UEFI alone.
 #[derive(Debug, Clone)]
 pub enum SystemArea {
     None,
     /// One active MBR partition over the whole image, and one over the ESP.
-    /// `mbr_code` is syslinux's `isohdpfx.bin`, which starts the BIOS boot
-    /// image.
+    /// They overlap, which partition tools complain of and no BIOS does.
     Isohybrid {
-        mbr_code: Vec<u8>,
+        start: StartCode,
     },
     /// A valid GPT whose first partition can be mounted by itself, and whose
-    /// second is the ESP, which must be [`EfiImage::Appended`] for that.
+    /// second is the ESP, which must not be among the tree's files for that.
     Gpt {
-        /// Without it no BIOS starts the image from a stick.
         start: Option<StartCode>,
     },
+    /// The same two partitions in an MBR, the first one active, and no GPT.
+    Mbr {
+        start: Option<StartCode>,
+    },
+}
+
+impl SystemArea {
+    fn start(&self) -> Option<&StartCode> {
+        match self {
+            Self::None => None,
+            Self::Isohybrid { start } => Some(start),
+            Self::Gpt { start } | Self::Mbr { start } => start.as_ref(),
+        }
+    }
+
+    /// The first partition begins behind a system area of its own, and has
+    /// volume descriptors of its own.
+    fn has_iso_partition(&self) -> bool {
+        matches!(self, Self::Gpt { .. } | Self::Mbr { .. })
+    }
 }
 
 /// What a BIOS runs from the first sector: it loads the BIOS boot image.

@@ -16,7 +16,7 @@ use crate::{Image, SystemArea};
 
 /// Where everything stands.
 pub(crate) struct Placement<'a> {
-    /// The whole image's, and a GPT's first partition's.
+    /// The whole image's, and an ISO 9660 partition's of its own.
     sets: Vec<DescriptorSet>,
     /// In the order of the sets and of the descriptors in them.
     pub(crate) volumes: Vec<Volume<'a>>,
@@ -25,7 +25,7 @@ pub(crate) struct Placement<'a> {
     pub(crate) files: Vec<Placed<'a>>,
     pub(crate) esp: Option<Extent>,
     pub(crate) backup: Option<u32>,
-    /// Where a GPT's first partition ends.
+    /// Where that partition ends.
     pub(crate) iso_end: u32,
     pub(crate) end: u32,
 }
@@ -33,13 +33,14 @@ pub(crate) struct Placement<'a> {
 impl<'a> Placement<'a> {
     pub(crate) fn new(image: &Image<'a>, bios: Option<&Bios>, esp: Option<&Esp>) -> Result<Self, LayoutError> {
         let is_gpt = matches!(image.system_area, SystemArea::Gpt { .. });
+        let has_iso_partition = image.system_area.has_iso_partition();
         let is_bootable = bios.is_some() || esp.is_some();
         let namespaces =
             if image.joliet { &[Namespace::Primary, Namespace::Joliet][..] } else { &[Namespace::Primary] };
 
         let mut cursor = Cursor { next: u64::from(SYSTEM_AREA_SECTORS) };
         let mut sets = vec![DescriptorSet::take(&mut cursor, is_bootable, namespaces.len())];
-        if is_gpt {
+        if has_iso_partition {
             cursor.next = u64::from(PARTITION_OFFSET + SYSTEM_AREA_SECTORS);
             sets.push(DescriptorSet::take(&mut cursor, false, namespaces.len()));
         }
@@ -48,21 +49,31 @@ impl<'a> Placement<'a> {
             .iter()
             .map(|&namespace| Volume::place(image.tree, namespace, &leaves, &mut cursor))
             .collect::<Result<Vec<_>, _>>()?;
-        if is_gpt {
-            let again: Vec<_> = volumes.iter().map(|volume| volume.seen_from(PARTITION_OFFSET, &mut cursor)).collect();
+        let nothing_shared = HashMap::new();
+        let shared = match esp {
+            Some(Esp::Appended { shared, .. }) => shared,
+            _ => &nothing_shared,
+        };
+        if has_iso_partition {
+            let again: Vec<_> =
+                volumes.iter().map(|volume| volume.seen_from(PARTITION_OFFSET, shared, &leaves, &mut cursor)).collect();
             volumes.extend(again);
         }
         let catalog = is_bootable.then(|| cursor.take(1));
-        let files = place_files(image.tree, bios, &mut leaves, &mut cursor);
-        let (esp, appended) = match esp {
-            None => (None, None),
-            Some(Esp::File(id)) => (leaves.get(id).copied(), None),
-            Some(Esp::Appended(content)) => {
-                cursor.align(CYLINDER);
-                let extent = cursor.extent(content.len());
-                (Some(extent), Some(extent.lba))
-            }
-        };
+        let files = place_files(image.tree, bios, shared, &mut leaves, &mut cursor);
+        let (esp, appended) =
+            match esp {
+                None => (None, None),
+                Some(Esp::File(id)) => (leaves.get(id).copied(), None),
+                Some(Esp::Appended { body, .. }) => {
+                    cursor.align(CYLINDER);
+                    let extent = cursor.extent(body.len());
+                    leaves.extend(shared.iter().map(|(&id, within)| {
+                        (id, Extent { lba: extent.lba.saturating_add(within.lba), len: within.len })
+                    }));
+                    (Some(extent), Some(extent.lba))
+                }
+            };
         cursor.take(u64::from(image.pad_sectors));
         let backup = is_gpt.then(|| {
             cursor.align(PARTITION_ALIGN);
@@ -157,10 +168,12 @@ fn unplaced_leaves(tree: &Tree) -> HashMap<LeafId, Extent> {
     tree.walk().filter_map(leaf).collect()
 }
 
-/// Each leaf once, in the order of its first path.
+/// Each leaf once, in the order of its first path; but for those that stand
+/// elsewhere.
 fn place_files<'a>(
     tree: &'a Tree,
     bios: Option<&Bios>,
+    shared: &HashMap<LeafId, Extent>,
     leaves: &mut HashMap<LeafId, Extent>,
     cursor: &mut Cursor,
 ) -> Vec<Placed<'a>> {
@@ -168,7 +181,7 @@ fn place_files<'a>(
     let mut placed = HashSet::new();
     for item in tree.walk() {
         let Node::Leaf { id, kind: Kind::File(content), .. } = item.node else { continue };
-        if !placed.insert(id) {
+        if shared.contains_key(&id) || !placed.insert(id) {
             continue;
         }
         let extent = cursor.extent(content.len());

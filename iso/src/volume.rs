@@ -39,9 +39,21 @@ impl<'a> Volume<'a> {
         Ok(Self::at(namespace, 0, Arc::new(hierarchy), measured, cursor))
     }
 
-    /// The same view once more, counted from sector `base`.
-    pub(crate) fn seen_from(&self, base: u32, cursor: &mut Cursor) -> Self {
-        Self::at(self.namespace, base, self.hierarchy.clone(), self.directories.clone(), cursor)
+    /// The same view once more, counted from sector `base` and without what
+    /// is `outside` of it.
+    pub(crate) fn seen_from(
+        &self,
+        base: u32,
+        outside: &HashMap<LeafId, Extent>,
+        leaves: &HashMap<LeafId, Extent>,
+        cursor: &mut Cursor,
+    ) -> Self {
+        if outside.is_empty() {
+            return Self::at(self.namespace, base, self.hierarchy.clone(), self.directories.clone(), cursor);
+        }
+        let hierarchy = self.hierarchy.without(outside);
+        let measured = hierarchy.measure(leaves);
+        Self::at(self.namespace, base, Arc::new(hierarchy), measured, cursor)
     }
 
     fn at(

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use tree::TreePath;
 
 use crate::Layout;
+use crate::boot_image::EspBody;
 use crate::format::{APPLICATION_USE, SECTOR, SYSTEM_AREA_SECTORS, put};
 use crate::layout::Piece;
 use crate::media_sum::MediaSum;
@@ -63,7 +64,8 @@ impl Layout<'_> {
                     patch.apply(&mut image, placed.extent.lba, SYSTEM_AREA_SECTORS);
                     sink.bytes(&image).map_err(WriteError::Output)?;
                 }
-                Piece::Appended(content) => sink.content(content).map_err(|e| match e {
+                Piece::Appended(EspBody::Fat(layout)) => layout.append(&mut sink)?,
+                Piece::Appended(EspBody::Content(content)) => sink.content(content).map_err(|e| match e {
                     CopyError::Reading(source) => WriteError::Esp(source),
                     CopyError::Writing(source) => WriteError::Output(source),
                 })?,

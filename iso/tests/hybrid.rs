@@ -3,7 +3,7 @@
 mod common;
 
 use common::{asset, bytes, content, file, image, name, noise, path, written};
-use iso::{BiosImage, Boot, EfiImage, Image, SystemArea};
+use iso::{BiosImage, Boot, EfiImage, Image, StartCode, SystemArea};
 use tree::{Content, Tree};
 
 const SECTOR: usize = 2048;
@@ -28,7 +28,7 @@ fn bootable_tree() -> Tree {
 fn bootable(tree: &Tree) -> Image<'_> {
     Image {
         boot: Some(Boot { bios: Some(BiosImage::isolinux(path("isolinux/isolinux.bin"))), efi: None }),
-        system_area: SystemArea::Isohybrid { mbr_code: vec![0x90; 432] },
+        system_area: SystemArea::Isohybrid { start: StartCode::Isohdpfx(vec![0x90; 432]) },
         ..image(tree)
     }
 }
@@ -38,7 +38,8 @@ fn xorriso_finds_the_boot_image_and_the_partition() {
     // libisofs knows an isohybrid MBR by its code.
     let Some(mbr_code) = asset("/usr/lib/ISOLINUX/isohdpfx.bin") else { return };
     let tree = bootable_tree();
-    let image = Image { system_area: SystemArea::Isohybrid { mbr_code }, ..bootable(&tree) };
+    let image =
+        Image { system_area: SystemArea::Isohybrid { start: StartCode::Isohdpfx(mbr_code) }, ..bootable(&tree) };
     let lba = iso::layout(&image).unwrap().extent(&path("isolinux/isolinux.bin")).unwrap().lba;
     let iso = written(&image);
     let args = ["-indev", name(iso.path()), "-report_el_torito", "plain", "-report_system_area", "plain"];
@@ -112,7 +113,10 @@ fn what_cannot_boot_is_refused_with_the_path() {
         (Image { boot: bios("short"), ..bootable(&tree) }, "/short has 63 bytes and at least 64"),
         (Image { boot: None, ..bootable(&tree) }, "there is none"),
         (
-            Image { system_area: SystemArea::Isohybrid { mbr_code: vec![0; 512] }, ..bootable(&tree) },
+            Image {
+                system_area: SystemArea::Isohybrid { start: StartCode::Isohdpfx(vec![0; 512]) },
+                ..bootable(&tree)
+            },
             "isohdpfx.bin is meant",
         ),
         (

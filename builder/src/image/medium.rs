@@ -100,7 +100,7 @@ pub fn write_iso(
     let boot = boots.then_some(iso::Boot { bios, efi: None });
     let system_area = match (plan.boot.layout, start) {
         _ if !boots => iso::SystemArea::None,
-        (DiskLayout::Isohybrid, Some(iso::StartCode::Isohdpfx(mbr_code))) => iso::SystemArea::Isohybrid { mbr_code },
+        (DiskLayout::Isohybrid, Some(start)) => iso::SystemArea::Isohybrid { start },
         (_, start) => iso::SystemArea::Gpt { start },
     };
     let image = iso::Image {

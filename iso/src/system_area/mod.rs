@@ -34,7 +34,7 @@ pub(crate) struct Disk<'d> {
     /// The BIOS boot image stands at that sector of the disc.
     pub(crate) start: Option<(&'d StartCode, u32)>,
     pub(crate) esp: Option<Extent>,
-    /// Where the ISO 9660 partition of a GPT ends, in sectors of the disc.
+    /// Where an ISO 9660 partition of its own ends, in sectors of the disc.
     pub(crate) iso_end: u32,
     /// Of the whole image, in sectors of the disc.
     pub(crate) end: u32,
@@ -60,12 +60,23 @@ impl Disk<'_> {
     /// One active partition over everything, and one for the ESP where there
     /// is one.
     pub(crate) fn isohybrid(&self) -> Vec<u8> {
-        let whole = mbr::Partition { active: true, kind: mbr::kind::HIDDEN, start: 0, sectors: self.sectors() };
+        self.iso_and_esp(0, self.sectors())
+    }
+
+    /// One active partition that can be mounted by itself, and one for the
+    /// ESP where there is one.
+    pub(crate) fn mbr_only(&self) -> Vec<u8> {
+        let start = u64::from(PARTITION_OFFSET) * PER_SECTOR;
+        self.iso_and_esp(start, u64::from(self.iso_end) * PER_SECTOR - start)
+    }
+
+    fn iso_and_esp(&self, start: u64, sectors: u64) -> Vec<u8> {
+        let iso = mbr::Partition { active: true, kind: mbr::kind::HIDDEN, start, sectors };
         let esp = self.esp.map(|esp| {
             let (start, sectors) = stretch(esp);
             mbr::Partition { active: false, kind: mbr::kind::ESP, start, sectors }
         });
-        let partitions: Vec<_> = [whole].into_iter().chain(esp).collect();
+        let partitions: Vec<_> = [iso].into_iter().chain(esp).collect();
         self.mbr(&partitions)
     }
 
