@@ -69,6 +69,17 @@ pub(crate) fn fat(seconds: i64) -> (u16, u16) {
     (date, u16::from(c.hour) << 11 | u16::from(c.minute) << 5 | u16::from(c.second / 2))
 }
 
+/// Reads FAT's date and time, which are in nobody's zone: UTC here.
+pub(crate) fn from_fat(date: u16, time: u16) -> i64 {
+    let (month, day) = (i64::from(date >> 5 & 0xF), i64::from(date & 0x1F));
+    if month == 0 || day == 0 {
+        return 0;
+    }
+    let days = days(1980 + i64::from(date >> 9), month, day);
+    let seconds = i64::from(time >> 11) * 3600 + i64::from(time >> 5 & 0x3F) * 60 + i64::from(time & 0x1F) * 2;
+    days * 86_400 + seconds
+}
+
 /// The days from 1970-01-01, by the same calendar.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
@@ -124,6 +135,9 @@ mod tests {
         assert_eq!(fields(fat(1_709_251_199)), [44, 2, 29, 23, 59, 29]);
         assert_eq!(fields(fat(0)), [0, 1, 1, 0, 0, 0]);
         assert_eq!(fields(fat(i64::MAX)), [127, 12, 31, 23, 59, 29]);
+        let (date, time) = fat(1_709_251_199);
+        assert_eq!(from_fat(date, time), 1_709_251_198);
+        assert_eq!(from_fat(0, 0), 0);
     }
 
     #[test]

@@ -95,6 +95,21 @@ impl Content {
         Some(Self { source: self.source.clone(), window: Window { offset, len, map: self.window.map.clone() } })
     }
 
+    /// Parts of it, each an offset and a length, one behind the other. `None`
+    /// where one would reach past the end, and for content that is in parts
+    /// already.
+    pub fn gather(&self, parts: &[(u64, u64)]) -> Option<Self> {
+        let (mut stretches, mut at) = (Vec::with_capacity(parts.len()), 0_u64);
+        for &(offset, len) in parts {
+            if offset.checked_add(len)? > self.len() {
+                return None;
+            }
+            stretches.push(Stretch { at, offset, len });
+            at = at.checked_add(len)?;
+        }
+        self.with_holes(stretches, at)
+    }
+
     pub fn len(&self) -> u64 {
         self.window.len
     }
@@ -323,6 +338,16 @@ mod tests {
         let content = archive.with_holes(stretches, 9).unwrap();
         assert_eq!(content.read_all(9).unwrap(), b"\0\0ABC\0DE\0");
         assert_eq!(content.slice(3, 4).unwrap().read_all(9).unwrap(), b"BC\0D");
+    }
+
+    #[test]
+    fn gathered_parts_follow_each_other() {
+        let content = Content::from(b"..0123456789".to_vec()).slice(2, 10).unwrap();
+        let gathered = content.gather(&[(7, 3), (0, 2), (4, 1)]).unwrap();
+        assert_eq!(gathered.read_all(9).unwrap(), b"789014");
+        assert_eq!(gathered.slice(2, 3).unwrap().read_all(9).unwrap(), b"901");
+        assert!(content.gather(&[(8, 3)]).is_none() && content.gather(&[(u64::MAX, 2)]).is_none());
+        assert!(gathered.gather(&[(0, 1)]).is_none());
     }
 
     #[test]

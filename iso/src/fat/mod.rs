@@ -11,11 +11,13 @@ mod format;
 mod geometry;
 mod layout;
 mod names;
+mod read;
 
 use tree::{Tree, TreePath};
 
 pub use format::FatKind;
 pub use layout::{FatLayout, layout};
+pub use read::{FatReadError, read};
 
 /// What is asked for.
 #[derive(Debug, Clone)]

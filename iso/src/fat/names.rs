@@ -140,7 +140,8 @@ fn alias(text: &str, taken: &mut BTreeSet<Short>, counters: &mut HashMap<Short, 
 
 /// `NAME.EXT` out of its eleven bytes.
 pub(super) fn spoken(short: &Short) -> String {
-    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches(' ').to_owned();
+    let part =
+        |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>().trim_end_matches(' ').to_owned();
     let (stem, extension) = (part(&short[..8]), part(&short[8..]));
     if extension.is_empty() { stem } else { format!("{stem}.{extension}") }
 }

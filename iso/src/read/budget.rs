@@ -4,8 +4,6 @@
 
 use tree::TreePath;
 
-use super::ReadError;
-
 /// Entries of one tree. Half a million is beyond any distribution's image.
 const ENTRIES_MAX: u32 = 1 << 19;
 
@@ -17,6 +15,13 @@ const PATH_MAX: usize = 4096;
 
 /// Directories and continuation areas, however large the image is.
 const METADATA_MAX: u64 = 512 << 20;
+
+/// More than any sound image has of something.
+#[derive(Debug)]
+pub(crate) struct Exceeded {
+    pub(crate) path: TreePath,
+    pub(crate) what: &'static str,
+}
 
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -33,12 +38,12 @@ impl Budget {
         Self { entries: ENTRIES_MAX, path_bytes: PATH_BYTES_MAX, metadata }
     }
 
-    pub(crate) fn entry(&mut self, path: &TreePath) -> Result<(), ReadError> {
-        let excessive = |what| ReadError::Excessive { path: path.clone(), what };
+    pub(crate) fn entry(&mut self, path: &TreePath) -> Result<(), Exceeded> {
+        let excessive = |what| Exceeded { path: path.clone(), what };
         let length = path.as_bytes().len();
         if length > PATH_MAX {
             let parent = path.parent().unwrap_or_default();
-            return Err(ReadError::Excessive { path: parent, what: "its directories stand deeper" });
+            return Err(Exceeded { path: parent, what: "its directories stand deeper" });
         }
         self.entries = self.entries.checked_sub(1).ok_or_else(|| excessive("there are more entries"))?;
         let left = self.path_bytes.checked_sub(length as u64);
@@ -46,10 +51,10 @@ impl Budget {
         Ok(())
     }
 
-    pub(crate) fn metadata(&mut self, path: &TreePath, bytes: u64) -> Result<(), ReadError> {
+    pub(crate) fn metadata(&mut self, path: &TreePath, bytes: u64) -> Result<(), Exceeded> {
         let left = self.metadata.checked_sub(bytes);
         let what = "its directories are larger";
-        self.metadata = left.ok_or_else(|| ReadError::Excessive { path: path.clone(), what })?;
+        self.metadata = left.ok_or_else(|| Exceeded { path: path.clone(), what })?;
         Ok(())
     }
 }

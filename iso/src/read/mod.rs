@@ -3,8 +3,8 @@
 //! what is read and kept in all is bounded ([`budget`]).
 
 mod boot;
-mod budget;
-mod fields;
+pub(crate) mod budget;
+pub(crate) mod fields;
 mod partitions;
 mod record;
 mod susp;
@@ -17,6 +17,7 @@ use tree::{Conflict, Content, ContentAt, PathError, Tree, TreePath};
 use crate::format::{SECTOR, STANDARD_ID, SYSTEM_AREA_SECTORS, descriptor_type};
 use crate::joliet;
 pub use boot::BootEntry;
+use budget::Exceeded;
 use fields::{text, u32_le};
 pub use partitions::{Gpt, GptPartition, Guid, MbrPartition, Partitions};
 use record::Record;
@@ -41,6 +42,12 @@ pub enum ReadError {
     Name { path: TreePath, source: PathError },
     #[error(transparent)]
     Conflict(#[from] Conflict),
+}
+
+impl From<Exceeded> for ReadError {
+    fn from(Exceeded { path, what }: Exceeded) -> Self {
+        Self::Excessive { path, what }
+    }
 }
 
 /// Which names a tree is read with.
