@@ -24,6 +24,7 @@ enum Source {
         len: u64,
     },
     Open(Opened),
+    Joined(Arc<[Content]>),
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +35,14 @@ enum Opened {
         file: Arc<File>,
         name: Arc<str>,
     },
+    Joined(Arc<[JoinedPart]>),
+}
+
+#[derive(Debug)]
+struct JoinedPart {
+    /// Where it ends in the whole.
+    end: u64,
+    part: ContentAt,
 }
 
 /// The part of the source that is the content. With a map, the source is seen
@@ -67,6 +76,12 @@ impl Content {
             source: Source::Open(Opened::File { file, name: name.into() }),
             window: Window { offset, len, map: None },
         }
+    }
+
+    /// One behind the other, without copying any.
+    pub fn joined(parts: Vec<Self>) -> Self {
+        let len = parts.iter().map(Self::len).sum();
+        Self::whole(Source::Joined(parts.into()), len)
     }
 
     fn whole(source: Source, len: u64) -> Self {
@@ -141,6 +156,14 @@ impl Content {
                     return Err(changed(&path.display(), *len));
                 }
                 Opened::File { file: Arc::new(file), name: path.to_string_lossy().into() }
+            }
+            Source::Joined(parts) => {
+                let mut end = 0;
+                let open = |part: &Self| {
+                    end += part.len();
+                    Ok(JoinedPart { end, part: part.open_at()? })
+                };
+                Opened::Joined(parts.iter().map(open).collect::<io::Result<_>>()?)
             }
         };
         Ok(ContentAt { opened, window: self.window.clone() })
@@ -228,6 +251,11 @@ impl ContentAt {
         };
         match &self.opened {
             Opened::Bytes(bytes) => (&bytes[from as usize..]).read(buf),
+            Opened::Joined(parts) => {
+                // There is such a part: the window ends with the last one.
+                let JoinedPart { end, part } = &parts[parts.partition_point(|part| part.end <= from)];
+                part.read_some(buf, from - (end - part.window.len))
+            }
             Opened::File { file, name } => loop {
                 match file.read_at(buf, from) {
                     Ok(0) => return Err(changed(name, self.window.len)),
@@ -348,6 +376,22 @@ mod tests {
         assert_eq!(gathered.slice(2, 3).unwrap().read_all(9).unwrap(), b"901");
         assert!(content.gather(&[(8, 3)]).is_none() && content.gather(&[(u64::MAX, 2)]).is_none());
         assert!(gathered.gather(&[(0, 1)]).is_none());
+    }
+
+    #[test]
+    fn joined_content_is_read_across_its_seams() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"3456").unwrap();
+        let parts =
+            vec![b"012".to_vec().into(), Vec::new().into(), Content::host(file.path(), 4), b"789".to_vec().into()];
+        let content = Content::joined(parts);
+        assert_eq!(content.read_all(10).unwrap(), b"0123456789");
+        assert_eq!(content.slice(2, 6).unwrap().read_all(9).unwrap(), b"234567");
+        let twice = Content::joined(vec![content.slice(8, 2).unwrap(), content.held().unwrap()]);
+        assert_eq!(twice.open_at().unwrap().read(1, 4).unwrap(), b"9012");
+        assert!(Content::joined(Vec::new()).read_all(0).unwrap().is_empty());
+        file.write_all(b"x").unwrap();
+        assert!(content.open().is_err(), "a part that changed");
     }
 
     #[test]
