@@ -6,8 +6,9 @@ use tree::{Content, Kind, LeafId, Node, Tree, TreePath};
 
 use crate::el_torito::{CatalogEntry, Patch, Platform};
 use crate::fat::FatLayout;
+use crate::format::SECTOR;
 use crate::layout::{Extent, LayoutError};
-use crate::{BiosImage, EfiImage};
+use crate::{BiosImage, EfiImage, InEsp};
 
 /// A boot image is patched in memory. GRUB's largest are below 3 MiB.
 const LENGTH_MAX: u64 = 16 << 20;
@@ -82,19 +83,24 @@ impl Esp {
 fn find_shared(
     tree: &Tree,
     esp: &FatLayout,
-    asked: BTreeMap<TreePath, TreePath>,
+    asked: BTreeMap<TreePath, InEsp>,
     bios: Option<&Bios>,
 ) -> Result<HashMap<LeafId, Extent>, LayoutError> {
     let mut found = HashMap::new();
     for (path, in_esp) in asked {
-        let refuse = |problem| LayoutError::NotShared { path: path.clone(), in_esp: in_esp.clone(), problem };
+        let refuse = |problem| LayoutError::NotShared { path: path.clone(), in_esp: in_esp.path().clone(), problem };
         let Some(Node::Leaf { id, kind: Kind::File(content), .. }) = tree.get(&path).map(|item| item.node) else {
             return Err(refuse("it is no regular file of the tree"));
         };
-        let extent = esp.extent(&in_esp).ok_or_else(|| refuse("that is no file of the ESP"))?;
-        if extent.len != content.len() {
-            return Err(refuse("their lengths differ, so they are not the same"));
-        }
+        let whole = esp.extent(in_esp.path()).ok_or_else(|| refuse("that is no file of the ESP"))?;
+        let extent = match in_esp {
+            InEsp::File(_) if whole.len != content.len() => {
+                return Err(refuse("their lengths differ, so they are not the same"));
+            }
+            InEsp::File(_) => whole,
+            InEsp::Stretch { at, .. } => stretch(whole, at, content.len())
+                .ok_or_else(|| refuse("it begins at no sector, or reaches past its end"))?,
+        };
         if bios.is_some_and(|bios| bios.id == id) {
             return Err(refuse("the BIOS boot image is told where it stands, which changes it"));
         }
@@ -104,6 +110,13 @@ fn find_shared(
         }
     }
     Ok(found)
+}
+
+/// `len` bytes of it from the byte `at` on.
+fn stretch(whole: Extent, at: u64, len: u64) -> Option<Extent> {
+    let sector = SECTOR as u64;
+    let fits = at.is_multiple_of(sector) && at.checked_add(len)? <= whole.len;
+    fits.then_some(Extent { lba: whole.lba.checked_add(u32::try_from(at / sector).ok()?)?, len })
 }
 
 pub(crate) fn efi_entry(esp: Extent) -> CatalogEntry {

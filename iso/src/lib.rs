@@ -120,13 +120,29 @@ pub enum EfiImage {
     /// The same for one that has not been written yet.
     Fat {
         layout: fat::FatLayout,
-        /// Files of the image's tree (the keys) that are files of the ESP:
-        /// their records point into it, and their bytes are in the image
-        /// once. The contents have to be the same; only the lengths are
-        /// compared. A first partition that ends before the ESP does not
-        /// show them.
-        shared: BTreeMap<TreePath, TreePath>,
+        /// Files of the image's tree (the keys) that stand in the ESP: their
+        /// records point into it, and their bytes are in the image once. The
+        /// contents have to be the same; only the lengths are compared. A
+        /// first partition that ends before the ESP does not show them.
+        shared: BTreeMap<TreePath, InEsp>,
     },
+}
+
+/// What a file of the image's tree is in the ESP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InEsp {
+    /// A whole file.
+    File(TreePath),
+    /// What stands in a file from the byte `at`, a multiple of [`SECTOR`].
+    Stretch { of: TreePath, at: u64 },
+}
+
+impl InEsp {
+    fn path(&self) -> &TreePath {
+        match self {
+            Self::File(path) | Self::Stretch { of: path, .. } => path,
+        }
+    }
 }
 
 /// What the first 32 KiB hold: how the image boots when it is a disk. Without

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use common::{EPOCH, bytes, content, file, image, name, noise, path, written};
 use iso::fat::{self, FatImage, FatLayout};
 use iso::read::{Iso, Names};
-use iso::{BiosImage, Boot, EfiImage, Image, StartCode, SystemArea};
+use iso::{BiosImage, Boot, EfiImage, Image, InEsp, StartCode, SystemArea};
 use tree::{Content, Tree, TreePath};
 
 const KERNEL: &str = "boot/vmlinuz";
@@ -42,12 +42,12 @@ fn esp() -> FatLayout {
     fat::layout(&FatImage { label: "LIVE_ESP".into(), ..FatImage::new(&tree, EPOCH) }).unwrap()
 }
 
-fn shared() -> BTreeMap<TreePath, TreePath> {
+fn shared() -> BTreeMap<TreePath, InEsp> {
     let pairs = [(KERNEL, "liveroot/vmlinuz"), (INITRAMFS, "liveroot/initramfs.img"), ("boot/empty", "liveroot/empty")];
-    pairs.into_iter().map(|(at, in_esp)| (path(at), path(in_esp))).collect()
+    pairs.into_iter().map(|(at, in_esp)| (path(at), InEsp::File(path(in_esp)))).collect()
 }
 
-fn hybrid(tree: &Tree, shared: BTreeMap<TreePath, TreePath>, system_area: SystemArea) -> Image<'_> {
+fn hybrid(tree: &Tree, shared: BTreeMap<TreePath, InEsp>, system_area: SystemArea) -> Image<'_> {
     let bios = Some(BiosImage::isolinux(path("isolinux.bin")));
     let boot = Some(Boot { bios, efi: Some(EfiImage::Fat { layout: esp(), shared }) });
     Image { joliet: true, boot, system_area, ..image(tree) }
@@ -167,6 +167,34 @@ fn a_first_partition_shows_only_what_is_in_it() {
 }
 
 #[test]
+fn a_stretch_of_a_file_is_found_where_it_stands() {
+    let tree = medium();
+    let mut joined = noise(14, 3 * 2048);
+    joined.extend(kernel());
+    joined.resize(joined.len().next_multiple_of(2048), 0);
+    let initramfs_at = joined.len() as u64;
+    joined.extend(initramfs());
+    let mut esp = Tree::new();
+    file(&mut esp, "EFI/BOOT/BOOTX64.EFI", 0o644, joined);
+    let layout = fat::layout(&FatImage::new(&esp, EPOCH)).unwrap();
+    let image = |kernel_at| {
+        let stretch = |at| InEsp::Stretch { of: path("EFI/BOOT/BOOTX64.EFI"), at };
+        let shared = BTreeMap::from([(path(KERNEL), stretch(kernel_at)), (path(INITRAMFS), stretch(initramfs_at))]);
+        let boot = Some(Boot { bios: None, efi: Some(EfiImage::Fat { layout: layout.clone(), shared }) });
+        Image { boot, system_area: SystemArea::Gpt { start: None }, ..image(&tree) }
+    };
+    let read = Iso::open(Content::from(bytes(&image(3 * 2048)))).unwrap().tree().unwrap();
+    for (at, expected) in [(KERNEL, kernel()), (INITRAMFS, initramfs())] {
+        let content = read.get(&path(at)).unwrap().content().unwrap().read_all(1 << 30).unwrap();
+        assert!(content == expected, "{at}");
+    }
+    for kernel_at in [3 * 2048 + 512, initramfs_at + 2_000_000 / 2048 * 2048, u64::MAX / 2048 * 2048] {
+        let error = iso::layout(&image(kernel_at)).unwrap_err().to_string();
+        assert!(error.contains("begins at no sector, or reaches past its end"), "{kernel_at}: {error}");
+    }
+}
+
+#[test]
 fn what_is_not_the_same_is_refused() {
     let tree = medium();
     for (at, in_esp, part) in [
@@ -175,7 +203,7 @@ fn what_is_not_the_same_is_refused() {
         (KERNEL, "liveroot", "that is no file of the ESP"),
         (KERNEL, "liveroot/initramfs.img", "their lengths differ"),
     ] {
-        let shared = BTreeMap::from([(path(at), path(in_esp))]);
+        let shared = BTreeMap::from([(path(at), InEsp::File(path(in_esp)))]);
         let error = iso::layout(&hybrid(&tree, shared, SystemArea::None)).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
