@@ -10,7 +10,7 @@ use builder::plan::{DEFAULT_EPOCH, Plan, Request};
 use builder::profile::{Problems, Profile};
 use builder::progress::{self, Progress};
 use builder::source::{self, Cache};
-use builder::{builtin, inspect, listed};
+use builder::{builtin, inspect, listed, manual};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -25,6 +25,9 @@ pub(crate) struct Cli {
     #[arg(long, short, global = true)]
     quiet: bool,
 }
+
+/// When the table last changed: a page made twice is the same page.
+const MANUAL_DATE: &str = "2026-11-21";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -64,6 +67,12 @@ enum Verb {
         /// List every entry
         #[arg(long, short)]
         list: bool,
+    },
+    /// Print the manual page of /init and its boot parameters, for man(1)
+    Man {
+        /// The table of parameters, as it stands in docs/parameters.md
+        #[arg(long)]
+        markdown: bool,
     },
     /// Print a profile that is built in, to start from
     Profile {
@@ -111,6 +120,8 @@ impl Cli {
                 asked.cache(&asked.plan()?, &progress)?;
             }
             Verb::Inspect { image, list } => show(&inspect::inspect(&image, list)?)?,
+            Verb::Man { markdown: true } => show(&manual::markdown())?,
+            Verb::Man { markdown: false } => show(&manual::page(MANUAL_DATE))?,
             Verb::Profile { name: None } => show(&(builtin::profile_names().join("\n") + "\n"))?,
             Verb::Profile { name: Some(name) } => {
                 let known = builtin::profile_names().join(", ");

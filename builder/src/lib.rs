@@ -12,6 +12,7 @@ pub mod image;
 pub mod inspect;
 pub mod kernel;
 pub mod listed;
+pub mod manual;
 pub mod newc;
 pub mod overlay;
 pub mod package;

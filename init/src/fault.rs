@@ -80,3 +80,17 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_code_is_explained_in_docs() {
+        let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/boot-states.md")).unwrap();
+        let (source, _) = include_str!("fault.rs").split_once("#[cfg(test)]").unwrap();
+        let codes: Vec<_> = source.split('"').filter(|word| word.starts_with("E_")).collect();
+        assert!(codes.len() > 10, "{codes:?}");
+        for code in codes {
+            assert!(docs.contains(&format!("| `{code}` |")), "{code} has no row");
+        }
+    }
+}
