@@ -1,5 +1,7 @@
 //! The command line: flags live here and nowhere else.
 
+mod boot;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +76,8 @@ enum Verb {
         #[arg(long)]
         markdown: bool,
     },
+    /// Try an image in a virtual machine (QEMU)
+    Boot(boot::Boot),
     /// Print a profile that is built in, to start from
     Profile {
         /// Without a name, the names
@@ -122,6 +126,7 @@ impl Cli {
             Verb::Inspect { image, list } => show(&inspect::inspect(&image, list)?)?,
             Verb::Man { markdown: true } => show(&manual::markdown())?,
             Verb::Man { markdown: false } => show(&manual::page(MANUAL_DATE))?,
+            Verb::Boot(boot) => boot.run(&progress)?,
             Verb::Profile { name: None } => show(&(builtin::profile_names().join("\n") + "\n"))?,
             Verb::Profile { name: Some(name) } => {
                 let known = builtin::profile_names().join(", ");

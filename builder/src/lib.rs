@@ -2,6 +2,7 @@
 //!
 //! profile → plan → sources → staged trees → encoded parts → medium tree → ISO
 
+pub mod boot;
 pub mod bootloader;
 pub mod builtin;
 pub mod compress;
@@ -23,6 +24,7 @@ pub mod publish;
 pub mod source;
 pub mod squashfs;
 pub mod stage;
+mod sys;
 pub mod userland;
 
 use std::io::Write;

@@ -1,9 +1,7 @@
 //! What the tests stand on: the builder run as a user runs it, virtual machines
 //! with deadlines, and the field's own tools as oracles.
 
-pub mod ansi;
 pub mod builder;
-pub mod console;
 pub mod oracle;
 pub mod qmp;
 pub mod vm;

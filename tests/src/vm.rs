@@ -1,18 +1,19 @@
 //! A virtual machine under QEMU, as a value first and a running guest then.
+//! The machine is `liveroot boot`'s; what only tests want of one is added here.
 
-mod accel;
 mod guest;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-pub use accel::Accel;
+use ::builder::boot;
+pub use ::builder::boot::{Accel, Arch, Firmware, Kernel};
 pub use guest::{Ended, Guest};
 
-/// How the image is attached, which decides what the firmware boots it as and
-/// which drivers /init needs.
+/// How the image is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {
     Cdrom,
@@ -22,17 +23,11 @@ pub enum Attach {
     UsbLater,
 }
 
-/// A kernel for QEMU to load itself, past firmware and boot loader.
-#[derive(Debug, Clone)]
-pub struct Kernel {
-    pub vmlinuz: PathBuf,
-    pub initramfs: Option<PathBuf>,
-    pub cmdline: String,
-}
-
 #[derive(Debug, Clone)]
 pub struct Machine {
-    pub medium: Option<(PathBuf, Attach)>,
+    pub medium: (PathBuf, Attach),
+    pub arch: Arch,
+    pub firmware: Firmware,
     pub kernel: Option<Kernel>,
     pub memory_mib: u32,
     /// A word for the guest's test report, found in its SMBIOS: an image that
@@ -41,8 +36,15 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// A PC with a BIOS.
     pub fn new(medium: &Path, attach: Attach) -> Self {
-        Self { medium: Some((medium.to_owned(), attach)), kernel: None, memory_mib: 1024, order: "report" }
+        let medium = (medium.to_owned(), attach);
+        Self { medium, arch: Arch::X86_64, firmware: Firmware::Bios, kernel: None, memory_mib: 1024, order: "report" }
+    }
+
+    #[must_use]
+    pub fn with_firmware(self, firmware: Firmware) -> Self {
+        Self { firmware, ..self }
     }
 
     #[must_use]
@@ -62,52 +64,41 @@ impl Machine {
 
     /// Everything but where the console and the QMP socket go.
     fn command(&self, accel: Accel, token: &str) -> Result<Command> {
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-vga", "std"]);
-        qemu.args(["-machine", "q35", "-smp", "1", "-m", &self.memory_mib.to_string()]).args(accel.arguments());
-        qemu.args(["-device", &format!("isa-debug-exit,iobase={:#x},iosize=4", guest::EXIT_PORT)]);
-        qemu.args(["-smbios", &format!("type=1,serial={token},sku={}", self.order)]);
-        if let Some((image, attach)) = &self.medium {
-            qemu.args(attach.arguments(image).with_context(|| format!("{} cannot be attached", image.display()))?);
+        let (image, attach) = &self.medium;
+        let medium = attach.now().map(|attach| (image.clone(), attach));
+        let machine =
+            boot::Machine { medium, kernel: self.kernel.clone(), ..boot::Machine::new(self.arch, self.firmware) };
+        let machine = boot::Machine { memory_mib: self.memory_mib, ..machine };
+        let mut qemu = machine.command(accel)?;
+        if self.arch == Arch::X86_64 {
+            qemu.args(["-device", &format!("isa-debug-exit,iobase={:#x},iosize=4", guest::EXIT_PORT)]);
         }
-        if let Some(Kernel { vmlinuz, initramfs, cmdline }) = &self.kernel {
-            qemu.arg("-kernel").arg(vmlinuz).args(["-append", cmdline]);
-            if let Some(initramfs) = initramfs {
-                qemu.arg("-initrd").arg(initramfs);
-            }
+        qemu.args(["-smbios", &format!("type=1,serial={token},sku={}", self.order)]);
+        if *attach == Attach::UsbLater {
+            qemu.args(boot::Attach::Usb.drive(image)?).args(["-device", "qemu-xhci,id=usb"]);
         }
         Ok(qemu)
-    }
-
-    /// Runs it on this terminal until it ends.
-    pub fn on_this_terminal(&self, accel: Accel) -> Result<bool> {
-        let mut qemu = self.command(accel, "0")?;
-        // mux: Ctrl-A X leaves, and Ctrl-C goes to the guest.
-        qemu.args(["-chardev", "stdio,id=tty,mux=on,signal=off", "-serial", "chardev:tty", "-mon", "chardev=tty"]);
-        let status = qemu.stdin(Stdio::inherit()).status().context("cannot start qemu-system-x86_64")?;
-        Ok(status.success())
     }
 }
 
 impl Attach {
-    fn arguments(self, image: &Path) -> Result<Vec<String>> {
-        // A comma in a file name ends QEMU's option, doubled it does not.
-        let file = image.to_str().context("its name is not UTF-8")?.replace(',', ",,");
-        let media = if self == Self::Cdrom { "cdrom" } else { "disk" };
-        let drive = format!("if=none,id=medium,media={media},readonly=on,format=raw,file={file}");
-        let words: &[&str] = match self {
-            Self::Cdrom => &["-device", "ide-cd,bus=ide.2,drive=medium,bootindex=1"],
-            Self::Virtio => &["-device", "virtio-blk-pci,drive=medium,bootindex=1"],
-            Self::Usb => &[
-                "-device",
-                "qemu-xhci,id=usb",
-                "-device",
-                "usb-storage,id=stick,bus=usb.0,drive=medium,removable=on,bootindex=1",
-            ],
-            Self::UsbLater => &["-device", "qemu-xhci,id=usb"],
-        };
-        let mut arguments = vec!["-drive".to_owned(), drive];
-        arguments.extend(words.iter().map(|&word| word.to_owned()));
-        Ok(arguments)
+    fn now(self) -> Option<boot::Attach> {
+        match self {
+            Self::Cdrom => Some(boot::Attach::Cdrom),
+            Self::Virtio => Some(boot::Attach::Virtio),
+            Self::Usb => Some(boot::Attach::Usb),
+            Self::UsbLater => None,
+        }
     }
+}
+
+/// What PCs run with here: found out once, with the first image's kernel.
+pub fn accel(vmlinuz: &Path) -> Accel {
+    static CHOSEN: OnceLock<Accel> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        // A probe that fails is no reason not to test: TCG is always there.
+        let (accel, why) = Accel::choose(Arch::X86_64, Some(vmlinuz)).unwrap_or((Accel::Tcg, None));
+        eprintln!("virtual machines run with {accel:?}: {}", why.unwrap_or("as `liveroot boot` chooses"));
+        accel
+    })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{root, run, target, toybox};
 
@@ -43,5 +43,12 @@ impl Builder {
         let mut command = Command::new(&self.program);
         command.current_dir(root()).args(["build", profile, "--fetch", "--append", append, "-o"]).arg(image);
         run::run(self.environment(&mut command))
+    }
+
+    /// On this terminal, which is the guest's until it ends.
+    pub(crate) fn boot(&self, image: &Path) -> Result<()> {
+        let status = Command::new(&self.program).arg("boot").arg(image).status()?;
+        ensure!(status.success(), "liveroot boot ended with {status}");
+        Ok(())
     }
 }

@@ -1,17 +1,17 @@
-//! A running guest. Dropped, it is killed.
+//! A running guest.
 
-use std::io::Write;
-use std::process::{Child, Stdio};
+use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ::builder::boot::console::quoted;
+use ::builder::boot::{Console, Running};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Accel, Machine};
-use crate::console::{Console, quoted};
 use crate::qmp::Qmp;
 
 /// Where the guest writes a byte to end QEMU with [`PASSED`].
@@ -22,7 +22,7 @@ const PASSED: i32 = 0x21 << 1 | 1;
 
 #[derive(Debug)]
 pub struct Guest {
-    child: Child,
+    running: Running,
     pub console: Console,
     pub qmp: Qmp,
     token: String,
@@ -46,31 +46,22 @@ impl Guest {
         let token = token()?;
         let path = socket.path().join("qmp");
         let mut qemu = machine.command(accel, &token)?;
-        qemu.args(["-monitor", "none", "-serial", "stdio", "-qmp"])
-            .arg(format!("unix:{},server=on,wait=off", path.display()));
-        // QEMU's own complaints belong with the guest's words.
-        let (reader, writer) = std::io::pipe()?;
-        qemu.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
-        let mut child = qemu.spawn().context("cannot start qemu-system-x86_64: `cargo xtask setup` installs it")?;
-        drop(qemu); // with its end of the pipe, or the console would never end
-        let console = Console::listen(reader);
-        let qmp = Qmp::connect(&path);
-        if qmp.is_err() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(Self { child, console, qmp: qmp?, token, _socket: socket, _turn: turn })
+        qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path.display()));
+        let running = Running::start(qemu, io::sink())?;
+        let console = running.console.clone();
+        let qmp = Qmp::connect(&path).with_context(|| quoted(&console.text()))?;
+        Ok(Self { running, console, qmp, token, _socket: socket, _turn: turn })
     }
 
     /// A value of the guest's test report, which is the line `TOKEN KEY=VALUE`.
     /// The token is of this boot alone, so no text that an image or a boot
     /// loader holds can pass for a report.
     pub fn report(&self, key: &str, deadline: Duration) -> Result<String> {
-        self.console.expect(&format!("{} {key}=", self.token), deadline)
+        Ok(self.console.expect(&format!("{} {key}=", self.token), deadline)?)
     }
 
     pub fn type_line(&mut self, line: &str) -> Result<()> {
-        let stdin = self.child.stdin.as_mut().context("QEMU has no console")?;
+        let stdin = self.running.stdin().context("QEMU has no console")?;
         writeln!(stdin, "{line}")?;
         Ok(stdin.flush()?)
     }
@@ -91,7 +82,7 @@ impl Guest {
     pub fn end(&mut self, deadline: Duration) -> Result<Ended> {
         let end = Instant::now() + deadline;
         loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.running.try_wait()? {
                 let code = status.code().with_context(|| format!("QEMU was killed: {status}"))?;
                 return Ok(if code == PASSED { Ended::Passed } else { Ended::Otherwise(code) });
             }
@@ -107,14 +98,6 @@ impl Guest {
         let ended = self.end(deadline)?;
         ensure!(ended == Ended::Passed, "the guest ended with {ended:?}{}", quoted(&self.console.text()));
         Ok(())
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to kill, and only the waiting counts.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

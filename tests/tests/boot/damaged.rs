@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use harness::builder::{Image, succeed};
 use harness::oracle::Tool;
-use harness::vm::{Accel, Attach, Machine};
+use harness::vm::{self, Attach, Machine};
 
 use crate::{BOOT, SOON};
 
@@ -16,7 +16,7 @@ fn a_truncated_package_is_named_and_leaves_no_file() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let cut = with_cut_package(&image, &xorriso, dir.path())?;
     let kernel = image.kernel("console=ttyS0")?;
-    let accel = Accel::choose(&kernel.vmlinuz);
+    let accel = vm::accel(&kernel.vmlinuz);
     let mut guest = Machine::new(&cut, Attach::Virtio).with_kernel(kernel).start(accel)?;
 
     let fault = guest.console.expect("E_TRUNCATED ", BOOT)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use harness::builder::{Image, succeed};
 use harness::oracle::Tool;
-use harness::vm::{Accel, Attach, Guest, Machine};
+use harness::vm::{self, Attach, Guest, Machine};
 
 use crate::{BOOT, SOON, check_status};
 
@@ -38,7 +38,7 @@ fn a_file_that_is_nowhere_is_named_at_the_deadline() -> Result<()> {
 
 fn start(image: &Image, disk: &Path, cmdline: &str) -> Result<Guest> {
     let kernel = image.kernel(&format!("console=ttyS0 {cmdline}"))?;
-    let accel = Accel::choose(&kernel.vmlinuz);
+    let accel = vm::accel(&kernel.vmlinuz);
     Machine::new(disk, Attach::Virtio).with_kernel(kernel).start(accel)
 }
 

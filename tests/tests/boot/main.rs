@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::builder::Image;
-use harness::vm::{Accel, Attach, Guest, Machine};
+use harness::vm::{self, Attach, Guest, Machine};
 use serde_json::Value;
 
 /// For a whole boot, under TCG, on a busy machine.
@@ -22,14 +22,14 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Boots the image as firmware does, boot loader and all.
 fn start(image: &Image, attach: Attach, order: &'static str) -> Result<Guest> {
-    let accel = Accel::choose(&image.file("boot/vmlinuz")?);
+    let accel = vm::accel(&image.file("boot/vmlinuz")?);
     Machine::new(&image.iso, attach).with_order(order).start(accel)
 }
 
 /// Boots the image's kernel with a command line of ours, the medium being there too.
 fn start_with(image: &Image, attach: Attach, cmdline: &str) -> Result<Guest> {
     let kernel = image.kernel(cmdline)?;
-    let accel = Accel::choose(&kernel.vmlinuz);
+    let accel = vm::accel(&kernel.vmlinuz);
     Machine::new(&image.iso, attach).with_kernel(kernel).start(accel)
 }
 

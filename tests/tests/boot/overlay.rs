@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use harness::builder::Image;
-use harness::vm::{Accel, Attach, Machine};
+use harness::vm::{self, Attach, Machine};
 
 use crate::{BOOT, SOON, check_status, start};
 
@@ -39,7 +39,8 @@ fn reaches_its_init(attach: Attach) -> Result<()> {
 fn a_medium_of_another_build_is_left_alone() -> Result<()> {
     let (Some(ram), Some(live)) = (Image::of("ram")?, Image::of("live")?) else { return Ok(()) };
     let kernel = live.kernel("console=ttyS0 live.timeout=5")?;
-    let accel = Accel::choose(&kernel.vmlinuz);
+    let accel = vm::accel(&kernel.vmlinuz);
     let guest = Machine::new(&ram.iso, Attach::Virtio).with_kernel(kernel).start(accel)?;
-    guest.console.expect("E_NO_MEDIUM ", BOOT).map(drop)
+    guest.console.expect("E_NO_MEDIUM ", BOOT)?;
+    Ok(())
 }

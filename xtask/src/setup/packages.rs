@@ -41,6 +41,17 @@ const fn program(debian: &'static str, name: &'static str, purpose: &'static str
 pub(super) const PACKAGES: &[Package] = &[
     program("qemu-system-x86", "qemu-system-x86_64", "booting images"),
     program("qemu-utils", "qemu-img", "booting images"),
+    program("qemu-system-arm", "qemu-system-aarch64", "booting images for arm64"),
+    Package {
+        debian: "ovmf",
+        purpose: "booting images by UEFI",
+        shows: Shows::File("/usr/share/qemu/firmware/60-edk2-x86_64.json"),
+    },
+    Package {
+        debian: "qemu-efi-aarch64",
+        purpose: "booting images for arm64",
+        shows: Shows::File("/usr/share/qemu/firmware/60-edk2-aarch64.json"),
+    },
     Package {
         debian: "isolinux",
         purpose: "the BIOS boot loader of our images",
