@@ -33,14 +33,13 @@ pub fn encode_payload(
 ) -> Result<Vec<EncodedPart>> {
     match (&plan.payload, staged) {
         (Payload::Root(root), StagedPayload::Root(tree)) => {
-            for loss in squashfs::losses(tree) {
-                progress.note(&format!("note: {loss}"));
+            for advice in squashfs::advise(tree) {
+                progress.note(&format!("note: {advice}"));
             }
-            let step = progress.step(format!("squashfs {}", root.compress), None);
+            let step = progress.step(format!("squashfs {}", root.compress), Some(tree.content_len()));
             let mut file = scratch_file(scratch)?;
-            let len = squashfs::write(tree, root.compress, plan.epoch, &mut file)?;
-            // backhand may have written past the end and gone back.
-            file.set_len(len)?;
+            let options = squashfs::Options { epoch: plan.epoch, ..squashfs::Options::new(root.compress.into()) };
+            let len = squashfs::write_watched(tree, &options, &mut file, &mut |passed| step.at(passed.read))?.len;
             let part = encoded(medium::ROOTFS_IMAGE.into(), file, tree.content_len(), true, true)?;
             step.done(&format!("{} from {} entries", progress::bytes(len), tree.len()));
             Ok(vec![part])
