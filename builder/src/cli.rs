@@ -1,6 +1,7 @@
 //! The command line: flags live here and nowhere else.
 
 mod boot;
+mod depmod;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,8 @@ enum Verb {
         /// Without a name, the names
         name: Option<String>,
     },
+    /// Write the indexes that modprobe and udev need beside a kernel's modules
+    Depmod(depmod::Depmod),
 }
 
 /// What every verb that reads a profile takes.
@@ -106,6 +109,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<()> {
         let progress = Progress::for_stderr(self.quiet);
         match self.verb {
+            Verb::Depmod(depmod) => depmod.run(&progress)?,
             Verb::Build { asked, output } => {
                 let plan = asked.plan()?;
                 let cache = asked.cache(&plan, &progress)?;

@@ -1,6 +1,8 @@
 //! What a checkout can do for itself. `cargo xtask` lists the tasks.
 
+mod debian;
 mod image;
+mod oracles;
 mod run;
 mod setup;
 mod suite;

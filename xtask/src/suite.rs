@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::image::Builder;
 use crate::run::{self, say};
-use crate::setup;
+use crate::{oracles, setup};
 use tally::Tally;
 
 /// `cargo xtask test`
@@ -41,6 +41,7 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
             say(&format!("going on with what is in the cache: {error:#}"));
         }
     }
+    oracles::fetch();
     let mut test = run::cargo();
     test.args(["test", "--workspace", "--no-fail-fast"]);
     let libfuse = run::succeeds(Command::new("pkg-config").args(["--exists", "fuse"]));
@@ -50,7 +51,7 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
         say("no libfuse here: going without the cdfs oracle");
     }
     // An error's text is for its reader; where it was made is not.
-    builder.environment(&mut test).env("RUST_LIB_BACKTRACE", "0");
+    builder.environment(oracles::environment(&mut test)).env("RUST_LIB_BACKTRACE", "0");
     let ended_well = stream(test, |line| tally.read(line))?;
     if !ended_well && !tally.has_failures() {
         // It did not compile, or a runner died before it could count.

@@ -1,7 +1,5 @@
 //! A static toybox from Debian's source package, built against musl.
 
-mod source;
-
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -10,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{self, say};
-use crate::target;
+use crate::{debian, target};
 
 /// Past `make defconfig`: commands that toybox holds back as unfinished and a
 /// RAM system needs, and those that need crypt(), which Debian's musl has not.
@@ -53,7 +51,8 @@ pub(crate) fn build() -> Result<PathBuf> {
         return Ok(program);
     }
     fs::create_dir_all(&home)?;
-    let source = source::fetch(&home)?;
+    let source = debian::source("toybox", &home)
+        .context("toybox is built from source: or set LIVEROOT_TOYBOX to a static toybox with `sh` and `init`")?;
     configure(&source)?;
     compile(&source, &kernel_headers(&home)?, &home.join("make.log"))?;
     // The stamp goes first and comes last: an interrupted build must not pass for

@@ -1,19 +1,27 @@
 //! Hand-made ELF files for tests.
 
-/// A little-endian 64-bit object file with one `.modinfo`, made of
-/// `key=value` strings.
+/// A kmod with nothing but a `.modinfo`, made of `key=value` strings.
 pub(crate) fn kmod(modinfo: &[&str]) -> Vec<u8> {
-    let names = b"\0.modinfo\0.shstrtab\0";
     let text: Vec<u8> = modinfo.iter().flat_map(|entry| entry.bytes().chain([0])).collect();
-    let (text_at, names_at) = (64, 64 + text.len() as u64);
-    let table_at = names_at + names.len() as u64;
-    let mut elf = header(1, 62, [0, table_at], [0, 3]);
-    elf.extend(&text);
-    elf.extend(names);
-    elf.extend([0; 64]);
-    elf.extend(section(1, 1, text_at, text.len() as u64));
-    elf.extend(section(10, 3, names_at, names.len() as u64));
-    elf
+    object(&[(".modinfo", &text)])
+}
+
+/// A little-endian 64-bit object file with these sections.
+pub(crate) fn object(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut names = vec![0];
+    let mut body = Vec::new();
+    let mut table = vec![0; 64];
+    for (name, bytes) in sections {
+        table.extend(section(names.len() as u32, 1, 64 + body.len() as u64, bytes.len() as u64));
+        names.extend(name.bytes().chain([0]));
+        body.extend_from_slice(bytes);
+    }
+    let own_name = names.len() as u32;
+    names.extend(b".shstrtab\0");
+    table.extend(section(own_name, 3, 64 + body.len() as u64, names.len() as u64));
+    body.extend(names);
+    let table_at = 64 + body.len() as u64;
+    [header(1, 62, [0, table_at], [0, sections.len() as u16 + 2]), body, table].concat()
 }
 
 /// A program or a library. Empty strings leave their entries out.

@@ -9,14 +9,14 @@ mod object;
 mod script;
 mod search;
 mod sections;
-mod sysroot;
+pub(crate) mod sysroot;
 
 use tree::{Provenance, TreePath};
 
 pub use closure::{Needed, closure};
 pub use dlopen::Feature;
 pub use object::{Abi, Object};
-pub use sections::Sections;
+pub use sections::{Sections, Symbol};
 pub use sysroot::{Found, HostSysroot, Sysroot};
 
 /// Why bytes are not the ELF file they should be.

@@ -3,9 +3,9 @@
 
 use goblin::container::Ctx;
 use goblin::elf::Elf;
-use goblin::elf::header::{ET_REL, Header};
+use goblin::elf::header::{EM_SPARC, EM_SPARCV9, ET_REL, Header};
 use goblin::elf::section_header::{SHN_UNDEF, SHN_XINDEX, SHT_NOBITS, SectionHeader};
-use goblin::elf::sym::{Sym, Symtab};
+use goblin::elf::sym::{Sym, Symtab, st_type};
 use tree::{Content, ContentAt};
 
 use super::Malformed;
@@ -14,6 +14,18 @@ use super::Malformed;
 const MAX_SECTIONS: u64 = 1 << 16;
 /// No section that is read here (names, notes, modinfo) comes near it.
 const MAX_SECTION: u64 = 16 << 20;
+
+/// A use of a global register, which assemblers for SPARC write as an
+/// undefined symbol (SPARC psABI).
+const STT_SPARC_REGISTER: u8 = 13;
+
+/// A name of the symbol table.
+#[derive(Debug, Clone, Copy)]
+pub struct Symbol<'a> {
+    pub name: &'a [u8],
+    /// Left to others to define.
+    pub undefined: bool,
+}
 
 /// An ELF file's section table.
 #[derive(Debug)]
@@ -60,22 +72,36 @@ impl Sections {
     /// Names of what the symbol table leaves to others, in its order, each
     /// ended by NUL.
     pub fn undefined_symbols(&self) -> Result<Vec<u8>, Malformed> {
-        let (Some(table), Some(names)) = (self.get(".symtab")?, self.get(".strtab")?) else { return Ok(Vec::new()) };
-        let count = table.len() / Sym::size(self.ctx.container);
         let mut undefined = Vec::new();
+        self.for_each_symbol(|symbol| {
+            if symbol.undefined {
+                undefined.extend_from_slice(symbol.name);
+                undefined.push(0);
+            }
+        })?;
+        Ok(undefined)
+    }
+
+    /// The symbol table in its order; of an object without one, nothing.
+    pub fn for_each_symbol(&self, mut visit: impl FnMut(Symbol<'_>)) -> Result<(), Malformed> {
+        let (Some(table), Some(names)) = (self.get(".symtab")?, self.get(".strtab")?) else { return Ok(()) };
+        let count = table.len() / Sym::size(self.ctx.container);
         if count == 0 {
-            return Ok(undefined);
+            return Ok(());
         }
         // The first entry is undefined by law (ELF gABI, "Symbol Table").
         for symbol in Symtab::parse(&table, 0, count, self.ctx)?.iter().skip(1) {
-            if symbol.st_shndx == SHN_UNDEF as usize
-                && let Some(name) = super::c_string(&names, symbol.st_name)
-            {
-                undefined.extend_from_slice(name);
-                undefined.push(0);
+            if let Some(name) = super::c_string(&names, symbol.st_name) {
+                let register =
+                    st_type(symbol.st_info) == STT_SPARC_REGISTER && matches!(self.machine, EM_SPARC | EM_SPARCV9);
+                visit(Symbol { name, undefined: symbol.st_shndx == SHN_UNDEF as usize && !register });
             }
         }
-        Ok(undefined)
+        Ok(())
+    }
+
+    pub fn is_64_bit(&self) -> bool {
+        self.ctx.container.is_big()
     }
 
     fn read(&self, header: &SectionHeader) -> Result<Vec<u8>, Malformed> {

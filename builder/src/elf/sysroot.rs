@@ -131,8 +131,16 @@ pub(super) fn steps(sysroot: &dyn Sysroot, path: &TreePath) -> Result<Vec<Step>,
     Err(ElfError::Links { path })
 }
 
+/// The file that a path leads to, through whatever symlinks.
+pub(crate) fn file(sysroot: &dyn Sysroot, path: &TreePath) -> Result<Option<Content>, ElfError> {
+    Ok(steps(sysroot, path)?.pop().and_then(|step| match step {
+        Step::File { content, .. } => Some(content),
+        Step::Link { .. } => None,
+    }))
+}
+
 /// Where a directory really is, or `None` if it is none.
-pub(super) fn real_dir(sysroot: &dyn Sysroot, dir: &TreePath) -> Result<Option<TreePath>, ElfError> {
+pub(crate) fn real_dir(sysroot: &dyn Sysroot, dir: &TreePath) -> Result<Option<TreePath>, ElfError> {
     let mut real = TreePath::root();
     let mut open: Vec<Vec<u8>> = dir.components().map(<[u8]>::to_vec).collect();
     open.reverse();
@@ -183,7 +191,7 @@ fn lookup(sysroot: &dyn Sysroot, path: &TreePath) -> Result<Option<Found>, ElfEr
 }
 
 /// The text of a small configuration file, symlinks followed; empty if there is none.
-pub(super) fn read_text(sysroot: &dyn Sysroot, path: &TreePath) -> Result<String, ElfError> {
+pub(crate) fn read_text(sysroot: &dyn Sysroot, path: &TreePath) -> Result<String, ElfError> {
     const MAX_TEXT: u64 = 1 << 20;
     let Some(Step::File { at, content, .. }) = steps(sysroot, path)?.pop() else { return Ok(String::new()) };
     let bytes = content.read_all(MAX_TEXT).map_err(|source| ElfError::Read { path: at, source })?;

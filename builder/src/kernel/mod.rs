@@ -8,12 +8,14 @@
 mod builtin;
 pub mod catalog;
 mod decompress;
+pub mod depmod;
 #[cfg(test)]
 mod fake;
 mod firmware;
 mod image;
 pub mod modinfo;
 mod order;
+mod parallel;
 pub mod pattern;
 mod scan;
 pub mod select;

@@ -1,15 +1,13 @@
 //! Reading every kmod of a kernel: some 4,000 files, of each a few KiB.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::thread;
 
 use tree::{Content, Item, Kind, Node, TreePath};
 
 use super::catalog::CatalogError;
 use super::modinfo::{Modinfo, kmod_name};
 use super::symbols::Symbols;
-use super::{Kernel, decompress};
+use super::{Kernel, decompress, parallel};
 use crate::elf::{Malformed, Sections};
 
 pub(super) struct Scanned {
@@ -33,7 +31,7 @@ pub(super) fn scan(kernel: &Kernel) -> Result<Vec<Scanned>, CatalogError> {
         let uncompressed = path.rfind(".ko").map_or(&*path, |end| &path[..end + 3]);
         (!path.starts_with("updates/"), place.get(uncompressed).copied().unwrap_or(usize::MAX))
     });
-    read_all(&found)
+    parallel::try_map(&found, read)
 }
 
 struct Found<'a> {
@@ -45,22 +43,6 @@ struct Found<'a> {
 fn kmod_file(item: Item<'_>) -> Option<Found<'_>> {
     let Node::Leaf { kind: Kind::File(content), .. } = item.node else { return None };
     Some(Found { name: kmod_name(item.path.name())?, path: item.path, content })
-}
-
-/// Gives the order it was given, whatever the number of threads.
-fn read_all(found: &[Found<'_>]) -> Result<Vec<Scanned>, CatalogError> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(8);
-    let part_len = found.len().div_ceil(threads).max(1);
-    let read_part = |part: &[Found<'_>]| part.iter().map(read).collect::<Result<Vec<_>, _>>();
-    let parts: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = found.chunks(part_len).map(|part| scope.spawn(move || read_part(part))).collect();
-        workers.into_iter().map(|worker| worker.join().expect("reading a kmod does not panic")).collect()
-    });
-    let mut all = Vec::with_capacity(found.len());
-    for part in parts {
-        all.extend(part?);
-    }
-    Ok(all)
 }
 
 fn read(found: &Found<'_>) -> Result<Scanned, CatalogError> {

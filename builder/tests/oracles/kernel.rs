@@ -9,10 +9,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use builder::deb;
+use builder::elf::HostSysroot;
+use builder::kernel::depmod::{Config, index};
 use builder::kernel::{Catalog, Kernel, KmodId, Selection, select, stage};
 use init::kmods::KmodIndex;
 use tree::{Provenance, TreePath};
 
+use crate::depmod::assert_equal_to_depmod;
 use crate::{or_skip, output, tool};
 
 /// Names the package: 70 MB are not for a repository.
@@ -37,7 +40,7 @@ fn sample() -> Option<&'static Sample> {
 }
 
 /// lib/modules/RELEASE of the sample below a directory, as depmod wants it.
-fn unpack(kernel: &Kernel, below: &Path) -> PathBuf {
+pub(crate) fn unpack(kernel: &Kernel, below: &Path) -> PathBuf {
     let dir = below.join("lib/modules").join(&kernel.release);
     for item in kernel.modules.walk() {
         let path = dir.join(item.path.to_string().trim_start_matches('/'));
@@ -49,17 +52,22 @@ fn unpack(kernel: &Kernel, below: &Path) -> PathBuf {
     dir
 }
 
+fn modules_dir(kernel: &Kernel) -> TreePath {
+    TreePath::new(format!("lib/modules/{}", kernel.release)).unwrap()
+}
+
 fn live(sample: &Sample) -> Selection {
     select(&sample.catalog, &["@live".to_string()], &Provenance::new("profile")).unwrap()
 }
 
 /// One unpacked copy serves both tests: it is 400 MB.
 #[test]
-fn loading_order_equals_that_of_depmod_and_modprobe() {
+fn indexes_and_loading_order_equal_those_of_depmod_and_modprobe() {
     let (Some(depmod), Some(modprobe), Some(sample)) = (tool("depmod"), tool("modprobe"), sample()) else { return };
     let scratch = tempfile::tempdir().unwrap();
     let dir = unpack(&sample.kernel, scratch.path());
-    output(Command::new(depmod).arg("-b").arg(scratch.path()).arg(&sample.kernel.release));
+    let indexes = index(&HostSysroot::new(scratch.path()), &modules_dir(&sample.kernel), &Config::default()).unwrap();
+    assert_equal_to_depmod(&depmod, scratch.path(), &sample.kernel.release, &indexes);
     let theirs = fs::read_to_string(dir.join("modules.dep")).unwrap();
     assert!(modules_dep(&sample.catalog) == theirs, "modules.dep differs");
 

@@ -1,6 +1,7 @@
 //! Kernels and closures judged by the field's own tools: kmod and lddtree.
 
 mod closure;
+mod depmod;
 mod kernel;
 
 use std::io::Write;
