@@ -49,7 +49,8 @@ struct Boot {
 enum Root {
     /// The one that /init runs on: its packages are unpacked, its medium is gone.
     Here,
-    New(NewRoot, Medium),
+    /// What it stands on may be the medium.
+    New(NewRoot, Option<Medium>),
 }
 
 impl Boot {
@@ -131,16 +132,18 @@ impl Boot {
     fn make_root(&mut self, medium: Medium, plan: &RootPlan) -> Result<Root, Fault> {
         match plan {
             RootPlan::Ram { packages, unpacked } => {
-                ram::extract(&medium, packages, *unpacked, &self.cmdline, &mut self.status)?;
+                let new_root = ram::new_root(&self.cmdline)?;
+                let root = new_root.map_or(Root::Here, |new_root| Root::New(new_root, None));
+                ram::extract(&medium, packages, *unpacked, root.path(), &self.cmdline, &mut self.status)?;
                 match medium.release() {
                     Ok(()) => info!("everything is in memory: the medium may be removed"),
                     Err(why) => self.status.degrade(format!("the medium is still in use: {why}")),
                 }
-                Ok(Root::Here)
+                Ok(root)
             }
             RootPlan::Overlay { layers } => {
                 let new_root = overlay::assemble(&medium, layers, &self.cmdline, &mut self.devices, &mut self.status)?;
-                Ok(Root::New(new_root, medium))
+                Ok(Root::New(new_root, Some(medium)))
             }
         }
     }
@@ -156,7 +159,9 @@ impl Boot {
                 Err(fault) => return fault,
             };
             new_root.keep();
-            medium.keep();
+            if let Some(medium) = medium {
+                medium.keep();
+            }
             handover::wipe(&old_root);
         }
         // Not before: until the root is switched, a retry still needs them.

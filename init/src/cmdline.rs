@@ -24,6 +24,7 @@ pub(crate) struct Cmdline {
     /// None waits for ever.
     pub timeout: Option<Duration>,
     pub upper_size: Size,
+    pub ram: RamRoot,
     pub ram_size: Size,
     pub check: Check,
     pub modules: Vec<String>,
@@ -41,6 +42,16 @@ pub(crate) struct Cmdline {
 pub(crate) enum Size {
     Bytes(u64),
     Percent(u64),
+}
+
+/// What ram mode unpacks its packages into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RamRoot {
+    /// The root that the kernel unpacked the initramfs into.
+    Rootfs,
+    /// A tmpfs, which root is then switched into: container runtimes want to
+    /// pivot, and the kernel's own root cannot be before Linux 7.0.
+    Tmpfs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +92,7 @@ impl Default for Cmdline {
             dir: medium::DIR.into(),
             timeout: Some(Duration::from_secs(30)),
             upper_size: Size::Percent(50),
+            ram: RamRoot::Rootfs,
             ram_size: Size::Percent(75),
             check: Check::Fast,
             modules: Vec::new(),
@@ -149,6 +161,9 @@ impl Cmdline {
                 self.timeout = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
             }
             params::UPPER_SIZE => self.upper_size = Size::parse(value)?,
+            params::RAM => {
+                self.ram = choose(value, &[("rootfs", RamRoot::Rootfs), ("tmpfs", RamRoot::Tmpfs)])?;
+            }
             params::RAM_SIZE => self.ram_size = Size::parse(value)?,
             params::CHECK => {
                 self.check = choose(value, &[("off", Check::Off), ("fast", Check::Fast), ("full", Check::Full)])?;

@@ -33,6 +33,11 @@ pub(crate) struct NewRoot {
 }
 
 impl NewRoot {
+    /// One that needs no mount but its own.
+    pub(crate) fn of(root: Mounted) -> Self {
+        Self { mounts: vec![root] }
+    }
+
     pub(crate) fn keep(self) {
         for mounted in self.mounts {
             mounted.keep();

@@ -1,5 +1,5 @@
 //! Ram mode: the medium's packages, one after the other, over the root that
-//! the kernel unpacked the initramfs into.
+//! the kernel unpacked the initramfs into, or into a tmpfs if that was asked for.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,12 +8,15 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::statvfs;
 
 use crate::check;
-use crate::cmdline::{Check, Cmdline};
+use crate::cmdline::{Check, Cmdline, RamRoot};
 use crate::contract::params;
+use crate::early::make_dir;
 use crate::fault::{Code, Fault};
 use crate::log::{debug, info};
 use crate::manifest::Part;
 use crate::medium::Medium;
+use crate::mounts::Mounted;
+use crate::overlay::{NewRoot, SYSROOT};
 use crate::status::Status;
 use crate::unpack::{self, Limits, Summary};
 
@@ -21,18 +24,33 @@ use crate::unpack::{self, Limits, Summary};
 /// the largest dictionary that xz's levels have is 64 MiB, and -6's is 8.
 const WORKING_MEMORY: u64 = 16 << 20;
 
+/// None: packages go to the root that is there.
+pub(crate) fn new_root(cmdline: &Cmdline) -> Result<Option<NewRoot>, Fault> {
+    if cmdline.ram == RamRoot::Rootfs {
+        return Ok(None);
+    }
+    make_dir(SYSROOT);
+    let options = format!("mode=0755,{}", cmdline.ram_size.option());
+    let mounted = Mounted::new("tmpfs", SYSROOT, "tmpfs", MsFlags::empty(), &options);
+    let advice = || format!("is {} right?", params::RAM_SIZE);
+    mounted.map(NewRoot::of).map(Some).map_err(|why| Fault::new(Code::Mount, why).advise(advice()))
+}
+
 pub(crate) fn extract(
     medium: &Medium,
     packages: &[Part],
     unpacked: u64,
+    root: &Path,
     cmdline: &Cmdline,
     status: &mut Status,
 ) -> Result<(), Fault> {
-    raise_limit(cmdline);
+    if cmdline.ram == RamRoot::Rootfs {
+        raise_limit(cmdline);
+    }
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    budget(unpacked, available_memory(&meminfo), room())?;
+    budget(unpacked, available_memory(&meminfo), room(root))?;
     for package in packages {
-        match one(medium, package, cmdline.check) {
+        match one(medium, package, root, cmdline.check) {
             Ok(Summary { entries, bytes }) => {
                 info!("{}: {entries} entries, {} MiB", package.path, bytes >> 20);
             }
@@ -44,7 +62,7 @@ pub(crate) fn extract(
 }
 
 /// Twice through a package: nothing of one that is damaged is ever written.
-fn one(medium: &Medium, package: &Part, policy: Check) -> Result<Summary, Fault> {
+fn one(medium: &Medium, package: &Part, root: &Path, policy: Check) -> Result<Summary, Fault> {
     let path = medium.part(&package.path);
     if policy != Check::Off {
         check::digest(&path, package)?;
@@ -52,9 +70,9 @@ fn one(medium: &Medium, package: &Part, policy: Check) -> Result<Summary, Fault>
     let failed = |why: String| Fault::new(Code::Package, format!("{}: {why}", package.path));
     let file = File::open(&path).map_err(|e| failed(e.to_string()))?;
     let limits = Limits { unpacked: package.unpacked, privileged: package.privileged };
-    unpack::package(file, Path::new("/"), &limits).map_err(|e| {
+    unpack::package(file, root, &limits).map_err(|e| {
         if e.is_no_space() {
-            let left = room().unwrap_or(0) >> 20;
+            let left = room(root).unwrap_or(0) >> 20;
             let what = format!(
                 "{}: {e}; the package unpacks to {} MiB, and {left} MiB are left",
                 package.path,
@@ -79,8 +97,8 @@ fn raise_limit(cmdline: &Cmdline) {
 }
 
 /// Bytes that can still be written to the root; None where nothing counts them.
-fn room() -> Option<u64> {
-    let root = statvfs("/").ok().filter(|root| root.blocks() > 0)?;
+fn room(root: &Path) -> Option<u64> {
+    let root = statvfs(root).ok().filter(|root| root.blocks() > 0)?;
     Some(root.blocks_available().saturating_mul(root.fragment_size()))
 }
 

@@ -61,6 +61,19 @@ fn is_not_taken_for_another(attach: Attach) -> Result<()> {
 }
 
 #[test]
+fn it_lives_on_a_tmpfs_where_that_was_asked_for() -> Result<()> {
+    let Some(image) = Image::of("ram")? else { return Ok(()) };
+    let mut guest = start_with(&image, Attach::Virtio, "console=ttyS0 panic=-1 live.ram=tmpfs")?;
+    assert_eq!(guest.report("root", BOOT)?, "tmpfs");
+    assert_eq!(guest.report("media", SOON)?, "0", "the medium is still mounted");
+    assert_eq!(guest.report("first-program", SOON)?, "", "the initramfs is still there");
+    assert_eq!(guest.report("user-namespace", SOON)?, "yes");
+    assert_eq!(guest.report("packages", SOON)?, "first second");
+    check_status(&guest)?;
+    guest.passed(SOON)
+}
+
+#[test]
 fn the_system_goes_on_when_its_medium_is_pulled() -> Result<()> {
     let Some(image) = Image::of("ram")? else { return Ok(()) };
     let mut guest = start(&image, Attach::Usb, "report-removal")?;

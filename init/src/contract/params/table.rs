@@ -167,7 +167,7 @@ pub static TABLE: &[Param] = &[
         "root hash of the rootfs image; another one is refused",
         &[alias("dm-verity-root-hash", Same)],
     ),
-    planned(
+    param(
         RAM,
         "rootfs|tmpfs",
         "rootfs",
