@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("liveroot-iso", &["liveroot-tree"]),
     ("liveroot", &["liveroot-iso", "liveroot-tree", "liveroot-init"]),
     ("liveroot-tests", &["liveroot", "liveroot-iso", "liveroot-tree", "liveroot-init"]),
+    ("liveroot-benches", &["liveroot", "liveroot-iso", "liveroot-tree", "liveroot-init"]),
     ("liveroot-fuzz", &["liveroot", "liveroot-iso", "liveroot-tree", "liveroot-init"]),
     ("xtask", &[]),
 ];
