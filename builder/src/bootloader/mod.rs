@@ -3,6 +3,7 @@
 //! [`needs`] and in [`stage`], and nowhere else.
 
 pub mod isolinux;
+mod systemd_boot;
 pub mod uki;
 
 use tree::{Conflict, Content, Tree, TreePath};
@@ -15,9 +16,13 @@ use init::contract::BootId;
 /// What a loader may look at.
 #[derive(Debug)]
 pub struct Booted<'a> {
+    /// The image's.
+    pub name: &'a str,
     pub plan: &'a BootPlan,
     pub boot_id: BootId,
     pub kernel: &'a Content,
+    /// The kernel's.
+    pub release: &'a str,
     pub initramfs: &'a Content,
     /// What [`needs`] asked for, all of it.
     pub files: &'a LoaderFiles,
@@ -46,11 +51,11 @@ pub struct UefiBoot {
     pub shared: Vec<Shared>,
 }
 
-/// A path of the ISO whose bytes are those of a file in the ESP.
+/// A path of the ISO whose bytes stand in the ESP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     pub iso: TreePath,
-    pub esp: TreePath,
+    pub esp: iso::InEsp,
 }
 
 /// What all loaders of a medium return together.
@@ -67,6 +72,8 @@ pub enum LoaderError {
     #[error("isolinux.bin is not made for isohybrid images: take one of syslinux 4.04 or later")]
     NotHybrid,
     #[error(transparent)]
+    Uki(#[from] uki::UkiError),
+    #[error(transparent)]
     Conflict(#[from] Conflict),
 }
 
@@ -77,6 +84,8 @@ pub fn needs(plan: &BootPlan) -> Vec<&'static Need> {
         BiosLoader::None => &[],
     };
     let uefi: &[Need] = match plan.uefi {
+        UefiLoader::SystemdBoot => systemd_boot::NEEDS,
+        UefiLoader::Uki => uki::NEEDS,
         UefiLoader::None => &[],
     };
     bios.iter().chain(uefi).collect()
@@ -88,6 +97,8 @@ pub fn stage(booted: &Booted<'_>) -> Result<Loaders, LoaderError> {
         BiosLoader::None => None,
     };
     let uefi = match booted.plan.uefi {
+        UefiLoader::SystemdBoot => Some(systemd_boot::stage(booted)?),
+        UefiLoader::Uki => Some(uki::stage(booted)?),
         UefiLoader::None => None,
     };
     Ok(Loaders { bios, uefi })

@@ -1,282 +1,65 @@
 //! The unified kernel image: systemd's stub with kernel, initramfs and command
 //! line as sections of one EFI application, which firmware starts by itself.
-//!
-//! Kernel and initramfs begin at whole sectors of the file, so that the ISO's
-//! directory can name them where they stand: the image holds them once.
+//! It has no menu.
 
+mod assemble;
 #[cfg(test)]
 mod fake;
 mod pe;
 
-use std::io::{self, Write};
+use init::contract::medium;
+use iso::InEsp;
+use tree::{Provenance, Tree, TreePath};
 
-use iso::SECTOR;
-use tree::Content;
+use super::{Booted, LoaderError, Shared, UefiBoot};
+use crate::plan::BootEntry;
+use crate::source::Need;
+use assemble::{Parts, Uki};
 
-use pe::{Kernel, Machine, NewSection, Stub};
-
+pub use assemble::UkiError;
 pub use pe::PeError;
 
-/// systemd's stubs have 80 to 140 KiB.
-const STUB_MAX: u64 = 16 << 20;
+const STUB: &str = "linuxx64.efi.stub";
 
-#[derive(Debug, thiserror::Error)]
-pub enum UkiError {
-    #[error("the stub of the unified kernel image")]
-    Stub(#[source] PeError),
-    #[error("a unified kernel image starts the kernel as an EFI application, and this kernel cannot be one")]
-    Kernel(#[source] PeError),
-    #[error("the stub is made for {stub} and the kernel for {kernel}")]
-    Machine { stub: String, kernel: String },
+pub(super) const NEEDS: &[Need] =
+    &[Need { name: STUB, packages: &["systemd-boot-efi"], paths: &["systemd/boot/efi/linuxx64.efi.stub"] }];
+
+pub(super) fn stage(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
+    let BootEntry { title, cmdline } = &booted.plan.entries[0];
+    let (stub, stub_from) = booted.files.get(STUB).expect("the sources were loaded for the unified kernel image");
+    let parts = Parts {
+        os_release: os_release(booted.name, title),
+        release: booted.release,
+        cmdline,
+        initramfs: booted.initramfs,
+        kernel: booted.kernel,
+    };
+    let uki = Uki::lay_out(stub, &parts)?;
+    let path = |path: &str| TreePath::new(path).expect("a plain path");
+    let program = path("EFI/BOOT/BOOTX64.EFI");
+    let mut esp = Tree::new();
+    let from = Provenance::new("the unified kernel image").because(stub_from.to_string());
+    esp.insert_file(program.clone(), 0o644, uki.content, from)?;
+    let shared = [(medium::KERNEL, uki.kernel_at), (medium::INITRAMFS, uki.initramfs_at)];
+    let shared =
+        shared.map(|(iso, at)| Shared { iso: path(iso), esp: InEsp::Stretch { of: program.clone(), at } }).into();
+    Ok(UefiBoot { files: Tree::new(), esp, shared })
 }
 
-/// What goes into the image beside the stub.
-#[derive(Debug)]
-pub struct Parts<'a> {
-    /// In the words of os-release(5): boot menus show it.
-    pub os_release: String,
-    pub release: &'a str,
-    pub cmdline: &'a str,
-    pub initramfs: &'a Content,
-    pub kernel: &'a Content,
-}
-
-/// Where every byte of it goes.
-#[derive(Debug)]
-pub struct Uki {
-    /// In ascending order; between them are zeros.
-    pieces: Vec<Piece>,
-    pub len: u64,
-    /// Where the two stand in the file, at multiples of [`SECTOR`].
-    pub initramfs_at: u64,
-    pub kernel_at: u64,
-}
-
-#[derive(Debug)]
-struct Piece {
-    at: u64,
-    content: Content,
-}
-
-impl Uki {
-    /// Reads the headers of stub and kernel, and nothing else of the parts.
-    pub fn lay_out(stub: &Content, parts: &Parts<'_>) -> Result<Self, UkiError> {
-        let stub = stub.read_all(STUB_MAX).map_err(|e| UkiError::Stub(e.into()))?;
-        let stub = Stub::parse(&stub).map_err(UkiError::Stub)?;
-        let kernel = Kernel::parse(parts.kernel).map_err(UkiError::Kernel)?;
-        if stub.machine != kernel.machine {
-            let [stub, kernel] = [stub.machine, kernel.machine].map(|machine: Machine| machine.to_string());
-            return Err(UkiError::Machine { stub, kernel });
-        }
-        // The kernel stands last: stubs that start it where it lies let it run
-        // over the end of its section.
-        let text = |text: &str| Content::from(text.as_bytes().to_vec());
-        let wanted = [
-            Wanted::small(".osrel", text(&parts.os_release)),
-            Wanted::small(".uname", text(parts.release)),
-            Wanted::small(".cmdline", text(parts.cmdline)),
-            Wanted { align: SECTOR as u64, ..Wanted::small(".initrd", parts.initramfs.clone()) },
-            Wanted {
-                align: SECTOR as u64,
-                memory: kernel.size_of_image,
-                ..Wanted::small(".linux", parts.kernel.clone())
-            },
-        ];
-        let sections = place(&stub, &wanted);
-        let len = sections.last().map_or(0, |last| last.raw_offset + last.raw_size);
-        let [.., initramfs_at, kernel_at] = sections.each_ref().map(|section| section.raw_offset);
-        let head = stub.with_sections(&sections).map_err(UkiError::Stub)?;
-        let mut pieces = vec![Piece { at: 0, content: head.into() }];
-        let contents = wanted.into_iter().map(|wanted| wanted.content);
-        pieces
-            .extend(sections.iter().zip(contents).map(|(section, content)| Piece { at: section.raw_offset, content }));
-        Ok(Self { pieces, len, initramfs_at, kernel_at })
-    }
-
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut at = 0;
-        for Piece { at: start, content } in &self.pieces {
-            pad(out, start - at)?;
-            at = start + io::copy(&mut content.open()?, out)?;
-        }
-        pad(out, self.len - at)
-    }
-}
-
-fn pad(out: &mut dyn Write, zeros: u64) -> io::Result<()> {
-    io::copy(&mut io::Read::take(io::repeat(0), zeros), out).map(drop)
-}
-
-/// A section before it has its place.
-struct Wanted {
-    name: &'static str,
-    content: Content,
-    /// What its place in the file is a multiple of, beyond the stub's rule.
-    align: u64,
-    /// Bytes of memory, if more than the content has.
-    memory: u64,
-}
-
-impl Wanted {
-    fn small(name: &'static str, content: Content) -> Self {
-        Self { name, content, align: 1, memory: 0 }
-    }
-}
-
-/// Each behind the one before, in memory and in the file. One that is followed
-/// by a larger alignment is lengthened up to it: signers warn of gaps.
-fn place<const N: usize>(stub: &Stub, wanted: &[Wanted; N]) -> [NewSection; N] {
-    let mut virtual_address = stub.image_end;
-    let mut raw_offset = stub.len().next_multiple_of(stub.file_alignment.max(wanted[0].align));
-    std::array::from_fn(|n| {
-        let Wanted { name, content, memory, .. } = &wanted[n];
-        virtual_address = virtual_address.next_multiple_of(stub.section_alignment);
-        let next = wanted.get(n + 1).map_or(1, |next| next.align).max(stub.file_alignment);
-        let raw_end = (raw_offset + content.len()).next_multiple_of(next);
-        let section = NewSection {
-            name,
-            virtual_size: content.len().max(*memory),
-            virtual_address,
-            raw_size: raw_end - raw_offset,
-            raw_offset,
-        };
-        virtual_address += section.virtual_size.max(section.raw_size);
-        raw_offset = raw_end;
-        section
-    })
+/// os-release(5), quoted as it says.
+fn os_release(name: &str, title: &str) -> String {
+    let quoted = |text: &str| {
+        let escaped = text.chars().map(|c| if "\"\\$`".contains(c) { format!("\\{c}") } else { c.to_string() });
+        format!("\"{}\"", escaped.collect::<String>())
+    };
+    format!("ID={}\nNAME={}\nPRETTY_NAME={}\n", quoted(&name.to_ascii_lowercase()), quoted(name), quoted(title))
 }
 
 #[cfg(test)]
 mod tests {
-    use goblin::pe::header::Header;
-    use goblin::pe::section_table::SectionTable;
-
-    use super::fake::{self, Fake};
-    use super::*;
-
-    /// As the image's own headers have them, read by goblin.
-    fn sections(uki: &[u8]) -> Vec<SectionTable> {
-        let header = Header::parse_without_dos(&uki[fake::SIGNATURE_AT..]).unwrap();
-        let mut at = fake::TABLE_AT;
-        header.coff_header.sections(uki, &mut at).unwrap()
-    }
-
-    fn content(bytes: &[u8]) -> Content {
-        bytes.to_vec().into()
-    }
-
-    fn lay_out(stub: &[u8], kernel: &[u8]) -> Result<Uki, UkiError> {
-        let (initramfs, kernel) = (content(&[7; 5000]), content(kernel));
-        let os_release = "ID=test\n".to_owned();
-        let parts =
-            Parts { os_release, release: "6.1.0-9-x", cmdline: "quiet", initramfs: &initramfs, kernel: &kernel };
-        Uki::lay_out(&content(stub), &parts)
-    }
-
-    fn written(uki: &Uki) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        uki.write(&mut bytes).unwrap();
-        assert_eq!(bytes.len() as u64, uki.len);
-        bytes
-    }
-
     #[test]
-    fn every_part_is_a_section_behind_the_stubs_own() {
-        let kernel = Fake { sections: 1, size_of_image: 0x9000, ..Fake::default() }.bytes();
-        let uki = lay_out(&Fake::default().bytes(), &kernel).unwrap();
-        let bytes = written(&uki);
-        let sections = sections(&bytes);
-        let names: Vec<_> = sections.iter().map(|section| section.name().unwrap()).collect();
-        assert_eq!(names, [".s0", ".s1", ".osrel", ".uname", ".cmdline", ".initrd", ".linux"]);
-        let data = |n: usize, len: usize| {
-            let start = sections[n].pointer_to_raw_data as usize;
-            &bytes[start..start + len]
-        };
-        assert_eq!(data(2, 8), b"ID=test\n");
-        assert_eq!((data(3, 9), data(4, 5)), (&b"6.1.0-9-x"[..], &b"quiet"[..]));
-        assert_eq!(data(5, 5000), [7; 5000]);
-        assert_eq!(data(6, kernel.len()), kernel);
-        let [initramfs, kernel_section] = [&sections[5], &sections[6]];
-        assert_eq!(u64::from(initramfs.pointer_to_raw_data), uki.initramfs_at);
-        assert_eq!(u64::from(kernel_section.pointer_to_raw_data), uki.kernel_at);
-        assert_eq!(initramfs.virtual_size, 5000, "the stub hands on what is in memory");
-        assert_eq!(kernel_section.virtual_size, 0x9000, "what the kernel runs over must be there");
-    }
-
-    #[test]
-    fn sections_follow_each_other_without_gap_or_overlap() {
-        for (section_alignment, file_alignment) in [(512, 512), (4096, 512), (4096, 4096)] {
-            let fake = Fake { section_alignment, file_alignment, ..Fake::default() };
-            let uki = lay_out(&fake.bytes(), &fake.bytes()).unwrap();
-            assert_eq!((uki.initramfs_at % 2048, uki.kernel_at % 2048), (0, 0));
-            let bytes = written(&uki);
-            let header = Header::parse_without_dos(&bytes[fake::SIGNATURE_AT..]).unwrap();
-            let fields = header.optional_header.unwrap().windows_fields;
-            let sections = sections(&bytes);
-            for pair in sections.windows(2) {
-                let (one, next) = (&pair[0], &pair[1]);
-                assert_eq!(one.pointer_to_raw_data + one.size_of_raw_data, next.pointer_to_raw_data);
-                assert!(one.virtual_address + one.virtual_size.max(one.size_of_raw_data) <= next.virtual_address);
-                assert_eq!(next.virtual_address % section_alignment, 0);
-                assert_eq!(next.pointer_to_raw_data % file_alignment, 0);
-            }
-            let last = sections.last().unwrap();
-            assert_eq!((last.pointer_to_raw_data + last.size_of_raw_data) as usize, bytes.len());
-            let end = last.virtual_address + last.virtual_size.max(last.size_of_raw_data);
-            assert_eq!(fields.size_of_image, end.next_multiple_of(section_alignment));
-        }
-    }
-
-    #[test]
-    fn symbols_and_signatures_of_the_stub_are_left_behind() {
-        let mut stub = Fake::default().bytes();
-        let whole = stub.len();
-        stub.extend([0xee; 900]);
-        let with_symbols = fake::put(&stub, fake::SIGNATURE_AT + 12, whole as u32);
-        let signed = fake::put(&with_symbols, fake::OPTIONAL_AT + 144, whole as u32);
-        let kernel = Fake::default().bytes();
-        let uki = written(&lay_out(&signed, &kernel).unwrap());
-        assert_eq!(uki, written(&lay_out(&stub[..whole], &kernel).unwrap()));
-    }
-
-    #[test]
-    fn what_cannot_be_put_together_is_told_in_words() {
-        let good = Fake::default().bytes();
-        let chain =
-            |stub: &[u8], kernel: &[u8]| format!("{:#}", anyhow::Error::from(lay_out(stub, kernel).unwrap_err()));
-        let arm = Fake { machine: 0xaa64, ..Fake::default() }.bytes();
-        let full = Fake { sections: fake::ROOM - 4, ..Fake::default() }.bytes();
-        let twice = written(&lay_out(&Fake { file_alignment: 512, ..Fake::default() }.bytes(), &good).unwrap());
-        for (stub, kernel, words) in [
-            (&good[..], &arm[..], "the stub is made for x86_64 and the kernel for aarch64"),
-            (&full, &good, "room for 4 more sections, and 5 are needed"),
-            (&twice, &good, "it has a section .osrel already: take the bare stub"),
-            (&good[..100], &good, "the stub of the unified kernel image: no PE image"),
-            (&good, b"\x1f\x8b\x08", "cannot be one: no PE image: it does not begin with MZ"),
-            (&fake::put(&good, fake::OPTIONAL_AT + 68, 1), &good, "no EFI application"),
-            (&fake::put(&good, fake::OPTIONAL_AT + 36, 3), &good, "alignments of 4096 bytes in memory and 3"),
-            (&fake::put(&good, fake::TABLE_AT + 20, u32::MAX), &good, "the section .s0 lies outside of the file"),
-            (&fake::put(&good, fake::OPTIONAL_AT + 56, u32::MAX), &good, "more than 4 GiB"),
-        ] {
-            let error = chain(stub, kernel);
-            assert!(error.contains(words), "{words:?} is not in: {error}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_stub_is_never_a_panic() {
-        let good = Fake::default().bytes();
-        for len in 0..good.len() {
-            let _ = lay_out(&good[..len], &good);
-            let _ = lay_out(&good, &good[..len]);
-        }
-        for at in 0..fake::HEADERS {
-            for value in [0, 1, 0x7f, 0xff] {
-                let mut bad = good.clone();
-                bad[at] = value;
-                let _ = lay_out(&bad, &good);
-                let _ = lay_out(&fake::put(&good, at.min(fake::HEADERS - 4), u32::MAX), &good);
-            }
-        }
+    fn os_release_is_quoted_for_the_shell() {
+        let text = super::os_release("Aurora", "Start \"$HOME\"");
+        assert_eq!(text, "ID=\"aurora\"\nNAME=\"Aurora\"\nPRETTY_NAME=\"Start \\\"\\$HOME\\\"\"\n");
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tree::{Content, Provenance, Tree, TreePath};
 
 use super::payload::EncodedPart;
-use crate::bootloader::{self, Booted, Loaders};
+use crate::bootloader::{self, Booted, Loaders, Shared, UefiBoot};
 use crate::digest;
 use crate::plan::Plan;
 use crate::profile::DiskLayout;
@@ -68,9 +68,11 @@ pub fn medium_tree(
     }
     tree.insert_file(TreePath::new(medium::KERNEL)?, 0o644, sources.kernel.image.clone(), sources.kernel.from.clone())?;
     let booted = Booted {
+        name: &plan.name,
         plan: &plan.boot,
         boot_id,
         kernel: &sources.kernel.image,
+        release: &sources.kernel.release,
         initramfs: &initramfs,
         files: &sources.loaders,
     };
@@ -97,7 +99,7 @@ pub fn write_iso(
 ) -> Result<u64> {
     let boots = loaders.bios.is_some() || loaders.uefi.is_some();
     let (bios, start) = loaders.bios.map(|bios| (bios.image, bios.start)).unzip();
-    let boot = boots.then_some(iso::Boot { bios, efi: None });
+    let efi = loaders.uefi.map(|uefi| esp(plan, uefi)).transpose()?;
     let system_area = match (plan.boot.layout, start) {
         _ if !boots => iso::SystemArea::None,
         (DiskLayout::Isohybrid, Some(start)) => iso::SystemArea::Isohybrid { start },
@@ -107,7 +109,7 @@ pub fn write_iso(
         volume_set: boot_id.volume_set(),
         application: APPLICATION.into(),
         joliet: true,
-        boot,
+        boot: boots.then_some(iso::Boot { bios, efi }),
         system_area,
         ..iso::Image::new(tree, plan.label.clone(), plan.epoch)
     };
@@ -122,4 +124,12 @@ pub fn write_iso(
     buffered.flush()?;
     step.done(&progress::bytes(layout.len()));
     Ok(layout.len())
+}
+
+fn esp(plan: &Plan, uefi: UefiBoot) -> Result<iso::EfiImage> {
+    let mut tree = uefi.esp;
+    tree.for_each_meta(|meta| meta.mtime = plan.epoch);
+    let layout = iso::fat::layout(&iso::fat::FatImage::new(&tree, plan.epoch)).context("the ESP")?;
+    let shared = uefi.shared.into_iter().map(|Shared { iso, esp }| (iso, esp)).collect();
+    Ok(iso::EfiImage::Fat { layout, shared })
 }

@@ -45,6 +45,10 @@ impl BootPlan {
             (BiosLoader::None, UefiLoader::None) => {
                 Some("boot.bios and boot.uefi are none: nothing on this medium starts by itself".into())
             }
+            (_, UefiLoader::Uki) if self.entries.len() > 1 => {
+                let first = &self.entries[0].title;
+                Some(format!("a unified kernel image has no menu: UEFI starts {first:?} and none of the other entries"))
+            }
             _ => None,
         }
     }

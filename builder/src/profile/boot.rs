@@ -23,6 +23,9 @@ pub enum BiosLoader {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UefiLoader {
+    SystemdBoot,
+    /// A unified kernel image: the first entry, without a menu.
+    Uki,
     None,
 }
 
@@ -50,7 +53,7 @@ impl BiosLoader {
 }
 
 impl UefiLoader {
-    const WORDS: &[(&str, Self)] = &[("none", Self::None)];
+    const WORDS: &[(&str, Self)] = &[("systemd-boot", Self::SystemdBoot), ("uki", Self::Uki), ("none", Self::None)];
 
     pub fn name(self) -> &'static str {
         name(Self::WORDS, self)
