@@ -113,7 +113,7 @@ impl Boot {
 
         self.enter(State::Check)?;
         let parts = check::usable_parts(&medium, self.cmdline.check, &mut self.status)?;
-        let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts)?;
+        let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts, &self.cmdline.verity)?;
         self.status.end();
 
         self.enter(State::Root)?;

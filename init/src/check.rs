@@ -12,7 +12,7 @@ use crate::cmdline::Check;
 use crate::contract::Mode;
 use crate::fault::{Code, Fault};
 use crate::log::info;
-use crate::manifest::{Hex, Manifest, Part};
+use crate::manifest::{Hex, Manifest, Part, Verity};
 use crate::medium::Medium;
 use crate::status::Status;
 
@@ -26,10 +26,10 @@ pub(crate) fn usable_parts(medium: &Medium, policy: Check, status: &mut Status) 
     for part in parts {
         let checked = match policy {
             Check::Off => Ok(()),
-            Check::Fast => size(&medium.part(&part.path), part),
+            Check::Fast => sizes(medium, part),
             // A package is read whole and verified before it is unpacked.
-            Check::Full if *mode == Mode::Ram => size(&medium.part(&part.path), part),
-            Check::Full => digest(&medium.part(&part.path), part),
+            Check::Full if *mode == Mode::Ram => sizes(medium, part),
+            Check::Full => sizes(medium, part).and_then(|()| digest(&medium.part(&part.path), part)),
         };
         match checked {
             Ok(()) => usable.push(part.clone()),
@@ -40,19 +40,26 @@ pub(crate) fn usable_parts(medium: &Medium, policy: Check, status: &mut Status) 
     Ok(usable)
 }
 
+fn sizes(medium: &Medium, part: &Part) -> Result<(), Fault> {
+    size(&medium.part(&part.path), &part.path, part.size)?;
+    part.verity
+        .as_ref()
+        .map_or(Ok(()), |Verity { hashes, hashes_size, .. }| size(&medium.part(hashes), hashes, *hashes_size))
+}
+
 /// The size on the medium, and that its end can be read: a directory still
 /// has the whole size of what a short device has half of.
-fn size(path: &Path, part: &Part) -> Result<(), Fault> {
+fn size(path: &Path, name: &str, wanted: u64) -> Result<(), Fault> {
     let truncated = |why: String| {
-        let what = format!("{}: {why}, and should have {} bytes", part.path, part.size);
+        let what = format!("{name}: {why}, and should have {wanted} bytes");
         Fault::new(Code::Truncated, what).advise("the medium is cut short or damaged: write it again")
     };
     let file = File::open(path).map_err(|e| truncated(e.to_string()))?;
     let found = file.metadata().map_err(|e| truncated(e.to_string()))?.len();
-    if found != part.size {
+    if found != wanted {
         return Err(truncated(format!("it has {found} bytes")));
     }
-    if let Some(end) = part.size.checked_sub(1) {
+    if let Some(end) = wanted.checked_sub(1) {
         file.read_exact_at(&mut [0], end).map_err(|e| truncated(format!("its end cannot be read ({e})")))?;
     }
     Ok(())
@@ -60,7 +67,7 @@ fn size(path: &Path, part: &Part) -> Result<(), Fault> {
 
 /// Every byte, against the manifest's SHA-256.
 pub(crate) fn digest(path: &Path, part: &Part) -> Result<(), Fault> {
-    size(path, part)?;
+    size(path, &part.path, part.size)?;
     let failed = |why: String| {
         Fault::new(Code::Digest, format!("{}: {why}", part.path)).advise("the medium is damaged: write it again")
     };
@@ -104,6 +111,7 @@ mod tests {
             sha256: Sha256::digest(content).into(),
             required: true,
             privileged: false,
+            verity: None,
         }
     }
 
@@ -119,12 +127,13 @@ mod tests {
             (b"c0ntent", None, Some(Code::Digest)),
         ] {
             std::fs::write(&path, content).unwrap();
-            assert_eq!(size(&path, &part).err().map(|fault| fault.code), in_size, "{content:?}");
+            let sized = |part: &Part| size(&path, &part.path, part.size);
+            assert_eq!(sized(&part).err().map(|fault| fault.code), in_size, "{content:?}");
             let fault = digest(&path, &part).err();
             assert_eq!(fault.as_ref().map(|fault| fault.code), in_digest, "{content:?}");
             assert!(fault.is_none_or(|fault| fault.what.starts_with("root.squashfs:")));
         }
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(size(&path, &part).unwrap_err().code, Code::Truncated);
+        assert_eq!(size(&path, &part.path, part.size).unwrap_err().code, Code::Truncated);
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Cmdline {
     pub ram: RamRoot,
     pub ram_size: Size,
     pub check: Check,
+    /// All that were given, since none may take back what another one asks.
+    pub verity: Vec<String>,
     pub modules: Vec<String>,
     pub blacklist: Vec<String>,
     /// Of `kmod.option=value` parameters: the kmod's name, and the rest.
@@ -95,6 +97,7 @@ impl Default for Cmdline {
             ram: RamRoot::Rootfs,
             ram_size: Size::Percent(75),
             check: Check::Fast,
+            verity: Vec::new(),
             modules: Vec::new(),
             blacklist: Vec::new(),
             options: Vec::new(),
@@ -168,6 +171,8 @@ impl Cmdline {
             params::CHECK => {
                 self.check = choose(value, &[("off", Check::Off), ("fast", Check::Fast), ("full", Check::Full)])?;
             }
+            // Also what can be no hash: then no medium has it.
+            params::VERITY => self.verity.push(value.to_ascii_lowercase()),
             params::MODULES => self.modules.extend(list(value).map(Into::into)),
             params::BLACKLIST => self.blacklist.extend(list(value).map(|name| name.replace('-', "_"))),
             params::BREAK => self.breaks = list(value).map(State::from_name).collect::<Option<_>>()?,

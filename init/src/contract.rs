@@ -19,6 +19,8 @@ pub mod medium {
     pub const MANIFEST: &str = "manifest";
     /// In [`DIR`]: the rootfs image of overlay mode, where there is one layer.
     pub const ROOTFS_IMAGE: &str = "root.squashfs";
+    /// In [`DIR`]: its hash tree, in a verified image; see [`crate::verity`].
+    pub const ROOTFS_HASHES: &str = "root.verity";
     /// In [`DIR`]: the packages of ram mode.
     pub const PACKAGES: &str = "packages";
     pub const KERNEL: &str = "boot/vmlinuz";

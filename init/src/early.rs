@@ -36,6 +36,7 @@ const NODES: &[(&str, u64, u64)] = &[
     ("/dev/urandom", 1, 9),
     ("/dev/kmsg", 1, 11),
     ("/dev/loop-control", 10, 237),
+    ("/dev/mapper/control", 10, 236),
 ];
 
 /// Everything is tried, whatever fails: half a machine can still tell why.
@@ -64,6 +65,7 @@ fn make_nodes(faults: &mut Vec<Fault>) {
     if let Err(e) = mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755,size=1M")) {
         faults.push(Fault::new(Code::Mount, format!("neither devtmpfs nor tmpfs on /dev: {}", e.desc())));
     }
+    make_dir("/dev/mapper");
     for &(path, major, minor) in NODES {
         // What is missing is named by whoever wants it.
         let _ = mknod(path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o600), makedev(major, minor));

@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Mode,
     Truncated,
     Digest,
+    /// Not the image that the root hash is of.
+    Verity,
     NoMemory,
     NoSpace,
     Package,
@@ -40,6 +42,7 @@ impl Code {
             Self::Mode => "E_MODE",
             Self::Truncated => "E_TRUNCATED",
             Self::Digest => "E_DIGEST",
+            Self::Verity => "E_VERITY",
             Self::NoMemory => "E_NO_MEMORY",
             Self::NoSpace => "E_ENOSPC",
             Self::Package => "E_PACKAGE",

@@ -2,18 +2,19 @@
 //! images or packages in order, each with its size and digest.
 //!
 //! ```text
-//! liveroot-manifest 1.0
+//! liveroot-manifest 1.1
 //! boot-id 3f0a…            32 hexadecimal digits
 //! name aurora
 //! mode overlay
-//! part root.squashfs size=1048576 unpacked=4194304 sha256=… required
+//! part root.squashfs size=1048576 unpacked=4194304 sha256=… required verity=… hashes=root.verity hashes-size=12288
 //! digest …                 SHA-256 of all bytes before this line
 //! ```
 //!
 //! A part is a layer (overlay) or a package (ram); its path is relative to the
 //! directory that the manifest stands in. Words after `sha256=` are flags:
 //! `required` or `optional`, and `privileged` where set-uid files and device
-//! nodes are allowed. Unknown lines and flags belong to later minor versions
+//! nodes are allowed. Since 1.1 a part may have a dm-verity root hash, and the
+//! path and size of its hash device. Unknown lines and flags belong to later minor versions
 //! and are skipped.
 
 use std::fmt::Write;
@@ -24,6 +25,7 @@ use crate::contract::{BootId, FormatError, Mode, check_header, hex};
 
 const NAME: &str = "liveroot-manifest";
 const MAJOR: u32 = 1;
+const MINOR: u32 = 1;
 /// More than any real manifest needs; what is larger is not one.
 pub const MAX_LEN: usize = 1 << 20;
 
@@ -48,20 +50,33 @@ pub struct Part {
     pub required: bool,
     /// Set-uid files, file capabilities and device nodes are allowed in it.
     pub privileged: bool,
+    /// Of a part that is read through dm-verity.
+    pub verity: Option<Verity>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verity {
+    pub root_hash: [u8; 32],
+    /// The hash device ([`crate::verity`]), beside the part.
+    pub hashes: String,
+    /// Its bytes on the medium.
+    pub hashes_size: u64,
 }
 
 impl Manifest {
     pub fn print(&self) -> String {
-        let mut text = format!("{NAME} {MAJOR}.0\nboot-id {}\nname {}\nmode {}\n", self.boot_id, self.name, self.mode);
+        let Self { boot_id, name, mode, .. } = self;
+        let mut text = format!("{NAME} {MAJOR}.{MINOR}\nboot-id {boot_id}\nname {name}\nmode {mode}\n");
         for part in &self.parts {
             let need = if part.required { "required" } else { "optional" };
             let rights = if part.privileged { " privileged" } else { "" };
             let Part { path, size, unpacked, .. } = part;
-            let _ = writeln!(
-                text,
-                "part {path} size={size} unpacked={unpacked} sha256={} {need}{rights}",
-                Hex(&part.sha256)
-            );
+            let _ =
+                write!(text, "part {path} size={size} unpacked={unpacked} sha256={} {need}{rights}", Hex(&part.sha256));
+            if let Some(Verity { root_hash, hashes, hashes_size }) = &part.verity {
+                let _ = write!(text, " verity={} hashes={hashes} hashes-size={hashes_size}", Hex(root_hash));
+            }
+            text.push('\n');
         }
         let digest = Sha256::digest(&text);
         let _ = writeln!(text, "digest {}", Hex(&digest));
@@ -118,29 +133,39 @@ fn check_digest(text: &str) -> Result<&str, FormatError> {
 
 fn parse_part(value: &str) -> Option<Part> {
     let mut words = value.split(' ');
-    let path = words.next()?;
-    let normal = !path.is_empty() && path.split('/').all(|name| !matches!(name, "" | "." | ".."));
-    // It is printed on consoles: no control characters.
-    if !normal || path.contains(char::is_control) {
-        return None;
-    }
+    let path = parse_path(words.next()?)?;
     let (mut size, mut unpacked, mut sha256) = (None, None, None);
+    let (mut root_hash, mut hashes, mut hashes_size) = (None, None, None);
     let (mut required, mut privileged) = (true, false);
     for word in words {
         match word.split_once('=') {
             Some(("size", n)) => size = Some(n.parse().ok()?),
             Some(("unpacked", n)) => unpacked = Some(n.parse().ok()?),
-            Some(("sha256", digits)) => {
-                let mut digest = [0; 32];
-                hex(digits, &mut digest)?;
-                sha256 = Some(digest);
-            }
+            Some(("sha256", digits)) => sha256 = Some(parse_digest(digits)?),
+            Some(("verity", digits)) => root_hash = Some(parse_digest(digits)?),
+            Some(("hashes", path)) => hashes = Some(parse_path(path)?),
+            Some(("hashes-size", n)) => hashes_size = Some(n.parse().ok()?),
             None if word == "optional" => required = false,
             None if word == "privileged" => privileged = true,
             _ => {}
         }
     }
-    Some(Part { path: path.into(), size: size?, unpacked: unpacked?, sha256: sha256?, required, privileged })
+    let verity = match root_hash {
+        Some(root_hash) => Some(Verity { root_hash, hashes: hashes?, hashes_size: hashes_size? }),
+        None => None,
+    };
+    Some(Part { path, size: size?, unpacked: unpacked?, sha256: sha256?, required, privileged, verity })
+}
+
+fn parse_path(path: &str) -> Option<String> {
+    let normal = path.split('/').all(|name| !matches!(name, "" | "." | ".."));
+    // It is printed on consoles: no control characters.
+    (normal && !path.contains(char::is_control)).then(|| path.into())
+}
+
+fn parse_digest(digits: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex(digits, &mut digest).map(|()| digest)
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -165,6 +190,7 @@ mod tests {
             sha256: [7; 32],
             required,
             privileged,
+            verity: required.then(|| Verity { root_hash: [8; 32], hashes: "x.verity".into(), hashes_size: 56 }),
         };
         Manifest {
             boot_id: BootId::new([9; 16]),
@@ -198,7 +224,7 @@ mod tests {
 
     #[test]
     fn later_minor_versions_are_read_and_other_majors_are_not() {
-        let body = sample().print().replace("-manifest 1.0", "-manifest 1.4").replace("mode ram", "later x\nmode ram");
+        let body = sample().print().replace("-manifest 1.1", "-manifest 1.4").replace("mode ram", "later x\nmode ram");
         let body = &body[..body.rfind("digest").unwrap()];
         assert_eq!(Manifest::parse(&signed(body)), Ok(sample()));
         let error = Manifest::parse(&signed(&body.replace("-manifest 1.4", "-manifest 2.0"))).unwrap_err();
@@ -207,10 +233,21 @@ mod tests {
 
     #[test]
     fn a_part_cannot_climb_out_of_its_directory() {
-        for path in ["../x", "/etc/passwd", "a/../b", "a//b", ".", "a\x1b[2J"] {
-            let body = sample().print().replace("packages/base.tar.xz", path);
+        for path in ["", "../x", "/etc/passwd", "a/../b", "a//b", ".", "a\x1b[2J"] {
+            for good in ["packages/base.tar.xz", "x.verity"] {
+                let body = sample().print().replace(good, path);
+                let body = &body[..body.rfind("digest").unwrap()];
+                assert!(Manifest::parse(&signed(body)).is_err(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_root_hash_is_no_part() {
+        for word in [" hashes=x.verity", " hashes-size=56"] {
+            let body = sample().print().replace(word, "");
             let body = &body[..body.rfind("digest").unwrap()];
-            assert!(Manifest::parse(&signed(body)).is_err(), "{path}");
+            assert!(Manifest::parse(&signed(body)).is_err(), "without{word}");
         }
     }
 }

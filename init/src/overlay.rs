@@ -1,20 +1,19 @@
 //! Overlay mode: the layers on loop devices, a tmpfs for what changes, and an
 //! overlayfs over both.
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
-
 use nix::mount::MsFlags;
 use nix::sys::utsname::uname;
 use nix::unistd::chdir;
+use std::os::unix::fs::DirBuilderExt;
 
 use crate::cmdline::Cmdline;
 use crate::contract::{params, run};
 use crate::devices::Devices;
+use crate::dm;
 use crate::early::make_dir;
 use crate::fault::{Code, Fault};
 use crate::loopdev;
-use crate::manifest::Part;
+use crate::manifest::{Part, Verity};
 use crate::medium::Medium;
 use crate::mounts::Mounted;
 use crate::status::Status;
@@ -57,21 +56,23 @@ pub(crate) fn assemble(
     status: &mut Status,
 ) -> Result<NewRoot, Fault> {
     devices.need(KMODS);
+    if layers.iter().any(|layer| layer.verity.is_some()) {
+        devices.need(dm::KMODS);
+    }
     let mut mounts = Vec::new();
     let mut names = Vec::new();
     for (n, layer) in layers.iter().enumerate() {
-        match mount_layer(&medium.part(&layer.path), n) {
+        match mount_layer(medium, layer, n) {
             Ok(mounted) => {
                 mounts.insert(0, mounted);
                 names.insert(0, n.to_string());
             }
-            Err(why) => {
-                let fault = Fault::new(Code::Layer, format!("{}: {why}", layer.path));
-                if layer.required {
-                    return Err(fault.advise("the medium is damaged, or its kernel lacks what the layer needs"));
-                }
-                status.degrade(format!("{fault}; going on without it"));
+            Err(fault) if layer.required => {
+                return Err(fault.advise("the medium is damaged, or its kernel lacks what the layer needs"));
             }
+            // The command line's root hashes are of all layers.
+            Err(fault) if !cmdline.verity.is_empty() => return Err(fault),
+            Err(fault) => status.degrade(format!("{fault}; going on without it")),
         }
     }
     let advice = || format!("is {} right?", params::UPPER_SIZE);
@@ -80,11 +81,29 @@ pub(crate) fn assemble(
     Ok(NewRoot { mounts })
 }
 
-fn mount_layer(image: &Path, n: usize) -> Result<Mounted, String> {
-    let bound = loopdev::bind(image)?;
+fn mount_layer(medium: &Medium, layer: &Part, n: usize) -> Result<Mounted, Fault> {
+    let failed = |code| move |why: String| Fault::new(code, format!("{}: {why}", layer.path));
+    let image = loopdev::bind(&medium.part(&layer.path)).map_err(failed(Code::Layer))?;
+    let Some(Verity { root_hash, hashes, .. }) = &layer.verity else {
+        return mount_squashfs(&image.path, n).map_err(failed(Code::Layer));
+    };
+    let hashes = loopdev::bind(&medium.part(hashes)).map_err(|why| failed(Code::Verity)(format!("{hashes}: {why}")))?;
+    let name = format!("liveroot-{n}");
+    let verified =
+        dm::Verified::open(&name, &image.path, layer.size, &hashes.path, root_hash).map_err(failed(Code::Verity))?;
+    mount_squashfs(&verified.path, n).map_err(|why| {
+        if verified.is_corrupted() {
+            failed(Code::Verity)(format!("it was changed: it does not match its root hash; {why}"))
+        } else {
+            failed(Code::Layer)(why)
+        }
+    })
+}
+
+fn mount_squashfs(device: &str, n: usize) -> Result<Mounted, String> {
     let target = format!("{}/{n}", run::LAYERS);
     make_dir(&target);
-    let mount = |options| Mounted::new(&bound.path, &target, "squashfs", MsFlags::MS_RDONLY, options);
+    let mount = |options| Mounted::new(device, &target, "squashfs", MsFlags::MS_RDONLY, options);
     let (option, since) = SQUASHFS_THREADS;
     if kernel_version().is_some_and(|version| version >= since) {
         // A kernel built without the choice refuses it too.

@@ -3,7 +3,7 @@
 
 use crate::contract::{Mode, params};
 use crate::fault::{Code, Fault};
-use crate::manifest::Part;
+use crate::manifest::{Hex, Part};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RootPlan {
@@ -14,8 +14,9 @@ pub(crate) enum RootPlan {
 }
 
 impl RootPlan {
-    /// `asked` is the command line's word; None takes the manifest's.
-    pub(crate) fn new(mode: Mode, asked: Option<Mode>, parts: Vec<Part>) -> Result<Self, Fault> {
+    /// `asked` is the command line's word; None takes the manifest's. Each of
+    /// `verity` names the root hashes of all parts.
+    pub(crate) fn new(mode: Mode, asked: Option<Mode>, parts: Vec<Part>, verity: &[String]) -> Result<Self, Fault> {
         if let Some(asked) = asked.filter(|&asked| asked != mode) {
             let what = format!("this medium's parts are for {mode} mode, and {}={asked} was asked for", params::MODE);
             return Err(Fault::new(Code::Mode, what).advise(format!("leave {} away", params::MODE)));
@@ -23,6 +24,13 @@ impl RootPlan {
         if parts.is_empty() {
             let what = "its manifest names no part that a root could be made of";
             return Err(Fault::new(Code::Manifest, what).advise("build the image again, with a root"));
+        }
+        let hashes: Vec<String> = parts.iter().map(root_hash).collect();
+        let hashes = hashes.join(",");
+        if let Some(other) = verity.iter().find(|&wanted| mode == Mode::Ram || *wanted != hashes) {
+            let what = format!("the root on this medium has the root hash {hashes}, and {other} was asked for");
+            let advice = "the medium was changed, or is of another build than its boot loader: write it again";
+            return Err(Fault::new(Code::Verity, what).advise(advice));
         }
         Ok(match mode {
             Mode::Overlay => Self::Overlay { layers: parts },
@@ -34,24 +42,61 @@ impl RootPlan {
     }
 }
 
+/// `none` is no hash, so that no command line can ask for it.
+fn root_hash(part: &Part) -> String {
+    part.verity.as_ref().map_or_else(|| "none".into(), |verity| Hex(&verity.root_hash).to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Verity;
 
     fn part(path: &str, unpacked: u64) -> Part {
-        Part { path: path.into(), size: 1, unpacked, sha256: [0; 32], required: true, privileged: false }
+        Part { path: path.into(), size: 1, unpacked, sha256: [0; 32], required: true, privileged: false, verity: None }
     }
 
     #[test]
     fn the_manifest_decides_unless_the_command_line_agrees() {
         let parts = vec![part("a", 7), part("b", u64::MAX)];
         for asked in [None, Some(Mode::Ram)] {
-            let plan = RootPlan::new(Mode::Ram, asked, parts.clone()).unwrap();
+            let plan = RootPlan::new(Mode::Ram, asked, parts.clone(), &[]).unwrap();
             assert_eq!(plan, RootPlan::Ram { packages: parts.clone(), unpacked: u64::MAX });
         }
-        let plan = RootPlan::new(Mode::Overlay, None, parts.clone()).unwrap();
+        let plan = RootPlan::new(Mode::Overlay, None, parts.clone(), &[]).unwrap();
         assert_eq!(plan, RootPlan::Overlay { layers: parts.clone() });
-        assert_eq!(RootPlan::new(Mode::Overlay, Some(Mode::Ram), parts).unwrap_err().code, Code::Mode);
-        assert_eq!(RootPlan::new(Mode::Ram, None, vec![]).unwrap_err().code, Code::Manifest);
+        assert_eq!(RootPlan::new(Mode::Overlay, Some(Mode::Ram), parts, &[]).unwrap_err().code, Code::Mode);
+        assert_eq!(RootPlan::new(Mode::Ram, None, vec![], &[]).unwrap_err().code, Code::Manifest);
+    }
+
+    #[test]
+    fn a_root_hash_that_was_asked_for_is_the_only_one_taken() {
+        let layer = |byte: u8| {
+            let verity = Verity { root_hash: [byte; 32], hashes: "x".into(), hashes_size: 1 };
+            Part { verity: Some(verity), ..part("a", 1) }
+        };
+        let (one, two) = ("01".repeat(32), "02".repeat(32));
+        let both = format!("{one},{two}");
+        let taken = |mode, parts: &[Part], verity: &[&str]| {
+            let verity: Vec<String> = verity.iter().map(|&text| text.into()).collect();
+            RootPlan::new(mode, None, parts.to_vec(), &verity).map_err(|fault| fault.code)
+        };
+        let layers = [layer(1), layer(2)];
+        for verity in [&[both.as_str()][..], &[&both, &both]] {
+            assert!(taken(Mode::Overlay, &layers, verity).is_ok());
+        }
+        for (mode, parts, verity) in [
+            (Mode::Overlay, &layers[..], &[one.as_str()][..]),
+            (Mode::Overlay, &layers[..1], &[&both]),
+            (Mode::Overlay, &[layer(2), layer(1)], &[&both]),
+            // A second one cannot take the first one back.
+            (Mode::Overlay, &layers, &[&both, &one]),
+            (Mode::Overlay, &layers[..1], &[&both, &one]),
+            (Mode::Overlay, &layers, &[""]),
+            (Mode::Overlay, &[part("a", 1)], &[&one]),
+            (Mode::Ram, &layers, &[&both]),
+        ] {
+            assert_eq!(taken(mode, parts, verity), Err(Code::Verity), "{verity:?}");
+        }
     }
 }

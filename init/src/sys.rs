@@ -40,6 +40,52 @@ pub(crate) struct LoopConfig {
     reserved: [u64; 8],
 }
 
+/// linux/dm-ioctl.h, `struct dm_ioctl`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct DmHeader {
+    pub version: [u32; 3],
+    pub data_size: u32,
+    pub data_start: u32,
+    pub target_count: u32,
+    open_count: i32,
+    pub flags: u32,
+    event: u32,
+    padding: u32,
+    pub device: u64,
+    pub name: [u8; 128],
+    pub uuid: [u8; 129],
+    data: [u8; 7],
+}
+
+/// The header, and what stands behind it in all of our calls: one target, as
+/// `struct dm_target_spec`, and its parameters.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct DmRequest {
+    pub header: DmHeader,
+    pub start: u64,
+    pub sectors: u64,
+    status: i32,
+    next: u32,
+    pub target: [u8; 16],
+    pub params: [u8; 1024],
+}
+
+/// `DM_*_CMD`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DmCommand {
+    Create = 3,
+    Remove = 4,
+    /// With no flag: resume.
+    Suspend = 6,
+    Load = 9,
+    Status = 12,
+}
+
+pub(crate) const DM_READONLY: u32 = 1;
+pub(crate) const DM_DEFERRED_REMOVE: u32 = 1 << 17;
+
 pub(crate) const LO_FLAGS_READ_ONLY: u32 = 1;
 pub(crate) const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
@@ -88,6 +134,26 @@ pub(crate) fn loop_set(device: &File, backing: &File, info: LoopInfo) -> nix::Re
         let _ = unsafe { raw::loop_clr_fd(device.as_raw_fd()) };
     }
     set.map(drop)
+}
+
+impl DmRequest {
+    pub(crate) fn new() -> Self {
+        // SAFETY: integers and arrays of integers, for which zero is a value.
+        let mut zero: Self = unsafe { std::mem::zeroed() };
+        zero.header.version = [4, 0, 0];
+        zero.header.data_size = size_of::<Self>() as u32;
+        zero.header.data_start = size_of::<DmHeader>() as u32;
+        zero
+    }
+}
+
+/// The kernel answers into the request.
+pub(crate) fn device_mapper(control: &File, command: DmCommand, request: &mut DmRequest) -> nix::Result<()> {
+    let number = nix::request_code_readwrite!(0xfd, command as u32, size_of::<DmHeader>());
+    // SAFETY: the struct is the kernel's and as long as its header says, which
+    // is as far as the kernel reads and writes; it outlives the call.
+    let done = unsafe { libc::ioctl(control.as_raw_fd(), number as _, &raw mut *request) };
+    Errno::result(done).map(drop)
 }
 
 /// linux/cdrom.h, CDS_*; an error on what is not an optical drive.

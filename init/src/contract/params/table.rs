@@ -160,11 +160,11 @@ pub static TABLE: &[Param] = &[
             alias("fsck.mode", When("skip", "off")),
         ],
     ),
-    planned(
+    param(
         VERITY,
-        "HASH",
+        "HASH[,HASH...]",
         "",
-        "root hash of the rootfs image; another one is refused",
+        "dm-verity root hashes of the layers, bottom first: any other root is refused",
         &[alias("dm-verity-root-hash", Same)],
     ),
     param(
