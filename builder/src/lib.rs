@@ -26,6 +26,7 @@ pub mod squashfs;
 pub mod stage;
 mod sys;
 pub mod userland;
+pub mod verity;
 
 use std::io::Write;
 use std::path::Path;
@@ -56,6 +57,7 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
     let sources = load(plan, cache, progress)?;
     let staged = stage(plan, &sources, progress)?;
     let parts = image::encode_payload(plan, &staged.payload, scratch, progress)?;
+    let plan = &image::bound_to(plan, &parts);
     let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
     let initramfs = image::encode_initramfs(plan, &staged, Some(boot_id), scratch, progress)?;
     let initramfs_len = initramfs.len();

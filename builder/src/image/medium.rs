@@ -28,7 +28,8 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
     let mut sum = Sha256::new();
     sum.update(format!("liveroot boot-id 1\n{}\n{}\n{}\n", plan.name, plan.label.as_str(), plan.mode));
     for EncodedPart { part, .. } in parts {
-        let Part { path, size, unpacked, required, privileged, sha256 } = part;
+        // Root hash and tree follow from the content, and whether there is one from the entries.
+        let Part { path, size, unpacked, required, privileged, sha256, verity: _ } = part;
         sum.update(format!("{path} {size} {unpacked} {required} {privileged} "));
         sum.update(sha256);
     }
@@ -62,9 +63,12 @@ pub fn medium_tree(
     let ours = Provenance::new("every medium has it");
     tree.insert_file(live(medium::MANIFEST)?, 0o644, Content::from(manifest.print()), ours.clone())?;
     tree.insert_file(live(&boot_id.to_string())?, 0o644, Content::from(format!("{boot_id}\n")), ours)?;
-    for EncodedPart { part, content } in parts {
+    for EncodedPart { part, content, hashes } in parts {
         let from = Provenance::new(format!("part {} of the plan", part.path));
-        tree.insert_file(live(&part.path)?, 0o644, content, from)?;
+        tree.insert_file(live(&part.path)?, 0o644, content, from.clone())?;
+        if let (Some(verity), Some(hashes)) = (part.verity, hashes) {
+            tree.insert_file(live(&verity.hashes)?, 0o644, hashes, from.because("image.verity"))?;
+        }
     }
     tree.insert_file(TreePath::new(medium::KERNEL)?, 0o644, sources.kernel.image.clone(), sources.kernel.from.clone())?;
     let booted = Booted {

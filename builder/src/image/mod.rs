@@ -8,4 +8,4 @@ mod scratch;
 
 pub use initramfs::encode_initramfs;
 pub use medium::{boot_id, medium_tree, write_iso};
-pub use payload::{EncodedPart, encode_payload};
+pub use payload::{EncodedPart, bound_to, encode_payload};

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Context, Result};
 use init::contract::medium;
-use init::manifest::Part;
+use init::manifest::{Hex, Part, Verity};
 use tree::{Content, Kind, Node, Provenance, Tree};
 
 use super::scratch::{encode, scratch_file, spanned};
@@ -15,13 +17,15 @@ use crate::plan::{PackagePlan, Payload, Plan};
 use crate::profile::{Problem, Problems};
 use crate::progress::{self, Progress};
 use crate::stage::{StagedPackage, StagedPayload};
-use crate::{digest, package, squashfs};
+use crate::{digest, package, squashfs, verity};
 
 /// A part of the medium, encoded, in a file that has no name.
 #[derive(Debug)]
 pub struct EncodedPart {
     pub part: Part,
     pub content: Content,
+    /// The hash tree that its manifest line names.
+    pub hashes: Option<Content>,
 }
 
 /// Encodes the root or the packages. `scratch` is a folder with room for them.
@@ -40,8 +44,11 @@ pub fn encode_payload(
             let mut file = scratch_file(scratch)?;
             let options = squashfs::Options { epoch: plan.epoch, ..squashfs::Options::new(root.compress.into()) };
             let len = squashfs::write_watched(tree, &options, &mut file, &mut |passed| step.at(passed.read))?.len;
-            let part = encoded(medium::ROOTFS_IMAGE.into(), file, tree.content_len(), true, true)?;
+            let mut part = encoded(medium::ROOTFS_IMAGE.into(), file, tree.content_len(), true, true)?;
             step.done(&format!("{} from {} entries", progress::bytes(len), tree.len()));
+            if root.verity {
+                add_hashes(&mut part, scratch, progress)?;
+            }
             Ok(vec![part])
         }
         (Payload::Packages(plans), StagedPayload::Packages(packages)) => {
@@ -68,6 +75,12 @@ pub fn encode_payload(
     }
 }
 
+/// The plan, with what is only known of a verified image once it is encoded.
+pub fn bound_to(plan: &Plan, parts: &[EncodedPart]) -> Plan {
+    let root_hash = parts.iter().find_map(|part| part.part.verity.as_ref());
+    root_hash.map_or_else(|| plan.clone(), |verity| plan.with_root_hash(&verity.root_hash))
+}
+
 /// Takes a finished archive as it is, after reading it to the end: its digest
 /// and unpacked size go into the manifest, and a broken one is refused here
 /// and not at its first boot.
@@ -78,8 +91,9 @@ fn take_archive(path: String, content: &Content, plan: &PackagePlan) -> Result<E
     check_rights(&tree, plan)?;
     let (sha256, size) = tee.finish();
     let unpacked = members_len(content)?;
-    let part = Part { path, size, unpacked, sha256, required: plan.required, privileged: plan.privileged };
-    Ok(EncodedPart { part, content: content.clone() })
+    let part =
+        Part { path, size, unpacked, sha256, required: plan.required, privileged: plan.privileged, verity: None };
+    Ok(EncodedPart { part, content: content.clone(), hashes: None })
 }
 
 /// What /init will write: every member of the archive, also one that a later
@@ -116,8 +130,22 @@ fn check_rights(tree: &Tree, plan: &PackagePlan) -> Result<()> {
 fn encoded(path: String, file: File, unpacked: u64, required: bool, privileged: bool) -> Result<EncodedPart> {
     let content = spanned(file, &path)?;
     let sha256 = digest::content(&content)?;
-    let part = Part { path, size: content.len(), unpacked, sha256, required, privileged };
-    Ok(EncodedPart { part, content })
+    let part = Part { path, size: content.len(), unpacked, sha256, required, privileged, verity: None };
+    Ok(EncodedPart { part, content, hashes: None })
+}
+
+fn add_hashes(part: &mut EncodedPart, scratch: &Path, progress: &Progress) -> Result<()> {
+    let step = progress.step("verity", None);
+    let superblock = verity::superblock(&part.part.sha256, part.content.len());
+    let file = scratch_file(scratch)?;
+    let threads = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let root_hash = verity::write(&part.content, &superblock, threads, &file)
+        .with_context(|| format!("the hash tree of {}", part.part.path))?;
+    let hashes = spanned(file, medium::ROOTFS_HASHES)?;
+    step.done(&format!("root hash {}", Hex(&root_hash)));
+    part.part.verity = Some(Verity { root_hash, hashes: medium::ROOTFS_HASHES.into(), hashes_size: hashes.len() });
+    part.hashes = Some(hashes);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ const LIVE: &[Rule] = &[
                 kernel/drivers/md/dm-verity.ko",
         aliases: "",
     },
+    Rule { why: "the hash of a verified rootfs image", paths: "kernel/crypto kernel/arch", aliases: "crypto-sha256" },
     Rule { why: "CDs and DVDs", paths: "kernel/fs/isofs kernel/fs/udf", aliases: "" },
     Rule {
         why: "sticks that other systems wrote",

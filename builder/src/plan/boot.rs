@@ -1,10 +1,10 @@
 //! `[boot]` resolved: every loader chosen, every entry with its whole command
 //! line, and combinations that cannot work refused.
 
-use init::contract::Mode;
+use init::contract::{Mode, params};
 
 use super::Request;
-use super::resolve::Resolver;
+use super::resolve::{Resolver, is_verified};
 use crate::profile::{BiosLoader, DiskLayout, Located, Place, Problem, Profile, UefiLoader};
 
 /// The kernel's COMMAND_LINE_SIZE on x86.
@@ -12,6 +12,9 @@ const COMMAND_LINE_SIZE: usize = 2048;
 
 /// What boot loaders put in front: `BOOT_IMAGE=… initrd=…`, and the final NUL.
 const LOADERS_SHARE: usize = 64;
+
+/// What the build puts in front in a verified image, a root hash in hexadecimal digits.
+const VERITYS_SHARE: usize = params::VERITY.len() + "=".len() + 64 + " ".len();
 
 /// What `console=ttyS0` is tried with first, everywhere.
 const SERIAL_SPEED: u32 = 115_200;
@@ -75,21 +78,21 @@ impl Resolver<'_> {
             let words = [everywhere, entry.cmdline.as_ref()].map(|part| part.map_or("", |part| part.value.as_str()));
             let cmdline = joined(&[words[0], words[1], &request.append]);
             let place = entry.cmdline.as_ref().or(everywhere).map_or(&entry.title.place, |part| &part.place);
-            self.check_cmdline(place, &cmdline, profile.mode.value);
+            self.check_cmdline(place, &cmdline, profile);
             self.check_line(&entry.title);
             entries.push(BootEntry { title: entry.title.value.clone(), cmdline });
         }
         if entries.is_empty() {
             let cmdline = joined(&[everywhere.map_or("", |part| &part.value), &request.append]);
             let place = everywhere.map_or(&profile.name.place, |part| &part.place);
-            self.check_cmdline(place, &cmdline, profile.mode.value);
+            self.check_cmdline(place, &cmdline, profile);
             entries.push(BootEntry { title: format!("Start {}", profile.name.value), cmdline });
         }
         entries
     }
 
-    fn check_cmdline(&mut self, place: &Place, cmdline: &str, mode: Mode) {
-        let room = COMMAND_LINE_SIZE - LOADERS_SHARE;
+    fn check_cmdline(&mut self, place: &Place, cmdline: &str, profile: &Profile) {
+        let room = COMMAND_LINE_SIZE - LOADERS_SHARE - if is_verified(profile) { VERITYS_SHARE } else { 0 };
         if cmdline.len() > room {
             let what = format!("a command line of {} bytes; there is room for {room}", cmdline.len());
             self.problems.push(Problem::new(place, what).remedy("shorten it"));
@@ -98,7 +101,7 @@ impl Resolver<'_> {
             self.problems.push(Problem::new(place, "a command line with a control character in it"));
         }
         // It makes the kernel pick ramfs for the first root, which has no size limit.
-        if mode == Mode::Ram && cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
+        if profile.mode.value == Mode::Ram && cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
             let problem = Problem::new(place, "`root=` on the command line of a ram image");
             self.problems.push(
                 problem.remedy("leave it out: the packages are the root, and the medium is found by its boot-id"),

@@ -9,11 +9,13 @@ mod resolve;
 use std::fmt;
 use std::path::PathBuf;
 
-use init::contract::Mode;
+use init::contract::{Mode, params};
+use init::manifest::Hex;
 use iso::VolumeId;
 
 use crate::compress::Codec;
 use crate::profile::{Located, Place};
+use crate::verity::RootHash;
 
 pub use boot::{BootEntry, BootPlan};
 
@@ -109,6 +111,8 @@ pub struct RootPlan {
     pub exclude: Vec<Located<String>>,
     pub compress: Codec,
     pub overlays: Vec<Located<OverlaySource>>,
+    /// /init reads it through dm-verity, and boot entries name its root hash.
+    pub verity: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +143,19 @@ impl Plan {
     #[must_use]
     pub fn without_loader(&self) -> Self {
         Self { boot: self.boot.without_loader(), ..self.clone() }
+    }
+}
+
+impl Plan {
+    /// The same, its boot entries taking no other root than this one. In front:
+    /// what follows a `--` is for the distribution's init.
+    #[must_use]
+    pub fn with_root_hash(&self, root_hash: &RootHash) -> Self {
+        let mut plan = self.clone();
+        for entry in &mut plan.boot.entries {
+            entry.cmdline = format!("{}={} {}", params::VERITY, Hex(root_hash), entry.cmdline).trim_end().into();
+        }
+        plan
     }
 }
 

@@ -43,6 +43,9 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
                 line(f, "exclude", &exclude.value, Some(exclude))?;
             }
             line::<()>(f, "compress", &root.compress.to_string(), None)?;
+            if root.verity {
+                line::<()>(f, "verity", "yes", None)?;
+            }
             overlays(f, &root.overlays)
         }
         Payload::Packages(packages) => packages.iter().try_for_each(|package| {

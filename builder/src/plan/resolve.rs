@@ -52,6 +52,11 @@ impl Resolver<'_> {
             Mode::Overlay => self.root(profile).map(Payload::Root),
             Mode::Ram => self.packages(&profile.packages).map(Payload::Packages),
         };
+        if let (Some(written), true, Mode::Ram) = (&profile.image.verity, is_verified(profile), profile.mode.value) {
+            let problem = Problem::new(&written.place, "`image.verity`, and `mode` is \"ram\"");
+            let remedy = "leave it out: packages are read once, and checked against their SHA-256 then";
+            self.problems.push(problem.remedy(remedy));
+        }
         let boot = self.boot(profile, request);
         let mut plan = Plan {
             name: name?,
@@ -146,6 +151,7 @@ impl Resolver<'_> {
             exclude: section.exclude.clone(),
             compress: compress?,
             overlays,
+            verity: is_verified(profile),
         })
     }
 
@@ -283,6 +289,10 @@ impl Resolver<'_> {
     }
 }
 
+pub(super) fn is_verified(profile: &Profile) -> bool {
+    profile.image.verity.as_ref().is_some_and(|verity| verity.value)
+}
+
 /// `kind:rest`, or `kind` alone.
 pub(super) fn split_source(written: &str) -> (&str, &str) {
     written.split_once(':').unwrap_or((written, ""))
@@ -344,6 +354,8 @@ programs = ["/usr/sbin/fsck", "host:/bin/true"]
 from = "dir:rootfs"
 exclude = ["boot/*"]
 overlays = ["extra"]
+[image]
+verity = true
 [boot]
 [[boot.entry]]
 title = "Start"
@@ -376,6 +388,7 @@ root
   from     folder rootfs  # p.toml:13
   exclude  boot/*  # p.toml:14
   compress zstd:15
+  verity   yes
   overlay  overlays/extra  # p.toml:15
 
 boot
@@ -449,11 +462,12 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
                 &["no root source: `mmdebstrap:--setup-hook=id`"],
             ),
             (OVERLAY.replace("deb:linux.deb", "deb:-oDir=x"), &["no kernel source: `deb:-oDir=x`"]),
-            (OVERLAY.replace("console=ttyS0", &"x".repeat(2048)), &["p.toml:21:11: a command line of", "shorten it"]),
+            (OVERLAY.replace("console=ttyS0", &"x".repeat(2048)), &["p.toml:23:11: a command line of", "shorten it"]),
             (
                 RAM.replace("[[package]]\nname", "[[package]]\nfrom = \"one.tar.xz\"\n[[package]]\nname"),
                 &["two packages are called `one`"],
             ),
+            (format!("{RAM}[image]\nverity = true\n"), &["p.toml:14:10: `image.verity`, and `mode` is \"ram\""]),
             (RAM.replace("one.tar.xz", "toybox"), &["`toybox` is not a .tar.xz file"]),
             (
                 RAM.replace(

@@ -28,6 +28,7 @@ pub struct Profile {
     pub initramfs: InitramfsSection,
     pub root: Option<RootSection>,
     pub packages: Vec<PackageSection>,
+    pub image: ImageSection,
     pub boot: BootSection,
 }
 
@@ -54,6 +55,12 @@ pub struct RootSection {
     pub exclude: Vec<Located<String>>,
     pub compress: Option<Located<String>>,
     pub overlays: Vec<Located<String>>,
+}
+
+/// What holds for the image as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageSection {
+    pub verity: Option<Located<bool>>,
 }
 
 /// Either a finished archive (`from`), or one that is made from parts.
@@ -175,9 +182,21 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
         check_mode(&top, mode, root_section.as_ref(), &packages);
     }
     let root = root_section.and_then(root_section_fields);
+    let image = top.section("image").map(image_section).unwrap_or_default();
     let boot = top.section("boot").map(boot::section).unwrap_or_default();
     top.finish();
-    Some(Profile { file, name: name?, label: label?, mode: mode?, kernel: kernel?, initramfs, root, packages, boot })
+    Some(Profile {
+        file,
+        name: name?,
+        label: label?,
+        mode: mode?,
+        kernel: kernel?,
+        initramfs,
+        root,
+        packages,
+        image,
+        boot,
+    })
 }
 
 /// What belongs to one mode only, or is missing in the other.
@@ -238,6 +257,12 @@ fn root_section_fields(mut section: Section<'_>) -> Option<RootSection> {
     section.finish();
     let (include, exclude, compress, overlays) = fields;
     Some(RootSection { from: from?, include, exclude, compress, overlays })
+}
+
+fn image_section(mut section: Section<'_>) -> ImageSection {
+    let fields = ImageSection { verity: section.boolean("verity") };
+    section.finish();
+    fields
 }
 
 fn package_section(mut section: Section<'_>) -> PackageSection {

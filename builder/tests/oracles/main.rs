@@ -1,8 +1,9 @@
-//! Kernels and closures judged by the field's own tools: kmod and lddtree.
+//! Kernels, closures and hash trees judged by the field's own tools: kmod, lddtree and veritysetup.
 
 mod closure;
 mod depmod;
 mod kernel;
+mod verity;
 
 use std::io::Write;
 use std::path::PathBuf;

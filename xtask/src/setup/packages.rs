@@ -80,6 +80,7 @@ pub(super) const PACKAGES: &[Package] = &[
     program("gdisk", "sgdisk", "an oracle of the tests"),
     program("fdisk", "sfdisk", "an oracle of the tests"),
     program("isomd5sum", "checkisomd5", "an oracle of the tests"),
+    program("cryptsetup-bin", "veritysetup", "an oracle of the tests"),
     program("disorderfs", "disorderfs", "reading folders in another order"),
     program("dosfstools", "mkfs.vfat", "an oracle of the tests"),
     program("e2fsprogs", "mke2fs", "an oracle of the tests"),
