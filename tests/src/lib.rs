@@ -4,4 +4,5 @@
 pub mod builder;
 pub mod oracle;
 pub mod qmp;
+pub mod tiny;
 pub mod vm;

@@ -6,6 +6,7 @@ mod damaged;
 mod iso_file;
 mod overlay;
 mod ram;
+mod verity;
 mod waiting;
 
 use std::time::Duration;

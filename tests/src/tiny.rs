@@ -1,0 +1,47 @@
+//! A root that is made in a moment: toybox, a PID 1 that reports, and one file
+//! that is most of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::builder::root;
+use crate::oracle::or_skip;
+
+const BIG: usize = 8 << 20;
+
+/// Puts it where tests/profiles/verity.toml takes it from.
+pub fn make_root() -> Result<Option<()>> {
+    let toybox = std::env::var_os("LIVEROOT_TOYBOX").map(PathBuf::from);
+    let Some(toybox) = or_skip(toybox, "toybox (LIVEROOT_TOYBOX)", "`cargo xtask test` sets that")? else {
+        return Ok(None);
+    };
+    let dir = root().join("target/test-images/tiny-root");
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    for name in ["bin", "sbin", "usr/bin", "usr/sbin"] {
+        fs::create_dir_all(dir.join(name))?;
+    }
+    fs::copy(root().join("tests/roots/tiny/sbin/init"), dir.join("sbin/init"))?;
+    fs::copy(&toybox, dir.join("bin/toybox"))?;
+    let list = fs::read_to_string(toybox.with_extension("applets")).context("toybox's list of commands")?;
+    for command in list.split_whitespace().filter(|command| Path::new(command) != Path::new("sbin/init")) {
+        symlink("/bin/toybox", dir.join(command))?;
+    }
+    fs::write(dir.join("big"), noise(BIG))?;
+    Ok(Some(()))
+}
+
+/// Bytes that no codec makes smaller, the same each time.
+fn noise(len: usize) -> Vec<u8> {
+    let mut seed = 1_u64;
+    let mut next = || {
+        // Knuth's MMIX generator; its high bits are the good ones.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
