@@ -61,8 +61,9 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
     let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
     let initramfs = image::encode_initramfs(plan, &staged, Some(boot_id), scratch, progress)?;
     let initramfs_len = initramfs.len();
-    let (medium, loader) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
-    let len = image::write_iso(plan, &medium, loader, boot_id, draft.file(), progress)?;
+    let (medium, loaders) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
+    loaders.notes.iter().for_each(|note| progress.note(&format!("note: {note}")));
+    let len = image::write_iso(plan, &medium, loaders, boot_id, draft.file(), progress)?;
 
     draft.publish()?;
     Ok(Built { boot_id, len, initramfs_len })

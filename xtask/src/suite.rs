@@ -35,7 +35,7 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
             return Ok(());
         }
     };
-    for profile in ["tests/profiles/ram.toml", "tests/profiles/live.toml"] {
+    for profile in ["tests/profiles/ram.toml", "tests/profiles/live.toml", "tests/profiles/grub.toml"] {
         if let Err(error) = builder.fetch(profile) {
             // What needs it is skipped, and fails in CI.
             say(&format!("going on with what is in the cache: {error:#}"));

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use init::contract::medium;
 use tree::{Content, Provenance, Tree, TreePath};
 
-use super::{BiosBoot, Booted, LoaderError};
+use super::{BiosBoot, Booted, LoaderError, extra};
 use crate::plan::{BootEntry, BootPlan};
 use crate::source::Need;
 
@@ -45,15 +45,16 @@ pub(super) fn stage(booted: &Booted<'_>) -> Result<BiosBoot, LoaderError> {
         let (content, from) = file(name);
         files.insert_file(path(name), 0o644, content.clone(), from.clone())?;
     }
+    let has_memtest = booted.files.get(extra::MEMTEST_BIOS.need).is_some();
     let from = Provenance::new("isolinux's menu").because("boot.entry");
-    files.insert_file(path("isolinux.cfg"), 0o644, Content::from(config(booted.plan)), from)?;
+    files.insert_file(path("isolinux.cfg"), 0o644, Content::from(config(booted.plan, has_memtest)), from)?;
     let image = iso::BiosImage::isolinux(path("isolinux.bin"));
     Ok(BiosBoot { files, image, start: iso::StartCode::Isohdpfx(read("isohdpfx.bin")?) })
 }
 
 /// One menu for screen and serial line. Timeouts are in tenths of a second,
 /// and 0 would wait for ever (syslinux's doc/syslinux.txt).
-fn config(boot: &BootPlan) -> String {
+fn config(boot: &BootPlan, has_memtest: bool) -> String {
     let mut text = String::new();
     if let Some(speed) = boot.serial {
         let _ = writeln!(text, "SERIAL 0 {speed}");
@@ -73,37 +74,41 @@ fn config(boot: &BootPlan) -> String {
             let _ = writeln!(text, "  APPEND {cmdline}");
         }
     }
+    if has_memtest {
+        let (title, path) = (extra::MEMTEST_TITLE, extra::MEMTEST_BIOS.on_medium);
+        let _ = writeln!(text, "LABEL memtest\n  MENU LABEL {title}\n  LINUX /{path}");
+    }
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{BiosLoader, DiskLayout, UefiLoader};
 
     fn plan(timeout: u32) -> BootPlan {
         let entry = |title: &str, cmdline: &str| BootEntry { title: title.into(), cmdline: cmdline.into() };
-        BootPlan {
-            bios: BiosLoader::Isolinux,
-            uefi: UefiLoader::None,
-            layout: DiskLayout::Gpt,
-            timeout,
-            serial: Some(115_200),
-            entries: vec![entry("Start", ""), entry("Serial", "console=ttyS0")],
-        }
+        let entries = vec![entry("Start", ""), entry("Serial", "console=ttyS0")];
+        BootPlan { timeout, entries, ..BootPlan::for_test() }
     }
 
     #[test]
     fn the_menu_has_every_entry_and_the_first_is_the_default() {
-        let text = config(&plan(5));
+        let text = config(&plan(5), false);
+        assert!(text.starts_with("SERIAL 0 9600\nPROMPT 0\n"), "{text}");
         assert!(text.contains("TIMEOUT 50\nDEFAULT entry1\n"), "{text}");
         let last = "LABEL entry2\n  MENU LABEL Serial\n  KERNEL /boot/vmlinuz\n  INITRD /boot/initramfs.img\n  APPEND console=ttyS0\n";
         assert!(text.ends_with(last), "{text}");
     }
 
     #[test]
+    fn a_memory_test_is_started_as_linux_is() {
+        let text = config(&plan(5), true);
+        assert!(text.ends_with("LABEL memtest\n  MENU LABEL Memory test\n  LINUX /boot/memtest\n"), "{text}");
+    }
+
+    #[test]
     fn without_a_timeout_the_first_entry_starts_at_once() {
-        let text = config(&plan(0));
+        let text = config(&plan(0), false);
         assert!(!text.contains("menu.c32") && text.contains("TIMEOUT 1\n"), "{text}");
     }
 }

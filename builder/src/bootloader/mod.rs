@@ -2,16 +2,19 @@
 //! says what the firmware shall start. One module, one loader; its row is in
 //! [`needs`] and in [`stage`], and nowhere else.
 
+pub mod extra;
+pub mod grub;
 pub mod isolinux;
+mod signature;
 mod systemd_boot;
 pub mod uki;
 
-use tree::{Conflict, Content, Tree, TreePath};
+use init::contract::BootId;
+use tree::{Conflict, Content, OverlayError, Tree, TreePath};
 
 use crate::plan::BootPlan;
 use crate::profile::{BiosLoader, UefiLoader};
 use crate::source::{LoaderFiles, Need};
-use init::contract::BootId;
 
 /// What a loader may look at.
 #[derive(Debug)]
@@ -61,8 +64,12 @@ pub struct Shared {
 /// What all loaders of a medium return together.
 #[derive(Debug, Default)]
 pub struct Loaders {
+    /// What they have in common, for the ISO.
+    pub files: Tree,
     pub bios: Option<BiosBoot>,
     pub uefi: Option<UefiBoot>,
+    /// What is allowed and yet worth saying.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +81,10 @@ pub enum LoaderError {
     #[error(transparent)]
     Uki(#[from] uki::UkiError),
     #[error(transparent)]
+    CoreImage(#[from] grub::CoreImageError),
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    #[error(transparent)]
     Conflict(#[from] Conflict),
 }
 
@@ -81,9 +92,12 @@ pub enum LoaderError {
 pub fn needs(plan: &BootPlan) -> Vec<&'static Need> {
     let bios: &[Need] = match plan.bios {
         BiosLoader::Isolinux => isolinux::NEEDS,
+        BiosLoader::Grub => grub::BIOS_NEEDS,
         BiosLoader::None => &[],
     };
     let uefi: &[Need] = match plan.uefi {
+        UefiLoader::Grub if plan.signed => grub::SIGNED_NEEDS,
+        UefiLoader::Grub => grub::UEFI_NEEDS,
         UefiLoader::SystemdBoot => systemd_boot::NEEDS,
         UefiLoader::Uki => uki::NEEDS,
         UefiLoader::None => &[],
@@ -94,12 +108,19 @@ pub fn needs(plan: &BootPlan) -> Vec<&'static Need> {
 pub fn stage(booted: &Booted<'_>) -> Result<Loaders, LoaderError> {
     let bios = match booted.plan.bios {
         BiosLoader::Isolinux => Some(isolinux::stage(booted)?),
+        BiosLoader::Grub => Some(grub::bios(booted)?),
         BiosLoader::None => None,
     };
     let uefi = match booted.plan.uefi {
+        UefiLoader::Grub => Some(grub::uefi(booted)?),
         UefiLoader::SystemdBoot => Some(systemd_boot::stage(booted)?),
         UefiLoader::Uki => Some(uki::stage(booted)?),
         UefiLoader::None => None,
     };
-    Ok(Loaders { bios, uefi })
+    let mut files = extra::stage(booted)?;
+    if booted.plan.bios == BiosLoader::Grub || booted.plan.uefi == UefiLoader::Grub {
+        files.lay_over(grub::menu(booted)?)?;
+    }
+    let notes = signature::notes(booted).map_err(|e| LoaderError::Read("of the menu", e))?;
+    Ok(Loaders { files, bios, uefi, notes })
 }

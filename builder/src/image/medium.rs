@@ -81,6 +81,7 @@ pub fn medium_tree(
         files: &sources.loaders,
     };
     let mut loaders = bootloader::stage(&booted)?;
+    tree.lay_over(std::mem::take(&mut loaders.files))?;
     if let Some(bios) = &mut loaders.bios {
         tree.lay_over(std::mem::take(&mut bios.files))?;
     }
@@ -107,7 +108,8 @@ pub fn write_iso(
     let system_area = match (plan.boot.layout, start) {
         _ if !boots => iso::SystemArea::None,
         (DiskLayout::Isohybrid, Some(start)) => iso::SystemArea::Isohybrid { start },
-        (_, start) => iso::SystemArea::Gpt { start },
+        (DiskLayout::Mbr, start) => iso::SystemArea::Mbr { start },
+        (DiskLayout::Isohybrid | DiskLayout::Gpt | DiskLayout::UefiOnly, start) => iso::SystemArea::Gpt { start },
     };
     let image = iso::Image {
         volume_set: boot_id.volume_set(),

@@ -1,11 +1,13 @@
 //! `[boot]` resolved: every loader chosen, every entry with its whole command
 //! line, and combinations that cannot work refused.
 
+use std::path::{Path, PathBuf};
+
 use init::contract::{Mode, params};
 
 use super::Request;
-use super::resolve::{Resolver, is_verified};
-use crate::profile::{BiosLoader, DiskLayout, Located, Place, Problem, Profile, UefiLoader};
+use super::resolve::{Resolver, is_file_name, is_package_name, is_verified, split_source};
+use crate::profile::{BiosLoader, BootSection, DiskLayout, Located, Place, Problem, Profile, UefiLoader};
 
 /// The kernel's COMMAND_LINE_SIZE on x86.
 const COMMAND_LINE_SIZE: usize = 2048;
@@ -23,12 +25,25 @@ const SERIAL_SPEED: u32 = 115_200;
 pub struct BootPlan {
     pub bios: BiosLoader,
     pub uefi: UefiLoader,
+    /// By shim and the distribution's signed loader, so that Secure Boot holds.
+    pub signed: bool,
     pub layout: DiskLayout,
     /// Seconds until the first entry starts by itself; 0 starts it at once.
     pub timeout: u32,
     /// Speed of the first serial line, where a BIOS loader shows its menu too.
     pub serial: Option<u32>,
+    pub memtest: Option<Located<ProgramFile>>,
+    pub shell: Option<Located<ProgramFile>>,
     pub entries: Vec<BootEntry>,
+}
+
+/// Where a program for the boot menu comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProgramFile {
+    File(PathBuf),
+    DebFile(PathBuf),
+    /// By name, through the cache.
+    Deb(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +54,25 @@ pub struct BootEntry {
 }
 
 impl BootPlan {
+    /// Both firmwares, one slow serial line, no entries.
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Self {
+        Self {
+            bios: BiosLoader::Isolinux,
+            uefi: UefiLoader::Grub,
+            signed: false,
+            layout: DiskLayout::Gpt,
+            timeout: 5,
+            serial: Some(9600),
+            memtest: None,
+            shell: None,
+            entries: Vec::new(),
+        }
+    }
+
     pub(super) fn without_loader(&self) -> Self {
-        Self { bios: BiosLoader::None, uefi: UefiLoader::None, ..self.clone() }
+        let plan = self.clone();
+        Self { bios: BiosLoader::None, uefi: UefiLoader::None, signed: false, memtest: None, shell: None, ..plan }
     }
 
     pub(super) fn advice(&self) -> Option<String> {
@@ -61,14 +93,65 @@ impl Resolver<'_> {
     pub(super) fn boot(&mut self, profile: &Profile, request: &Request) -> BootPlan {
         let section = &profile.boot;
         let entries = self.entries(profile, request);
+        self.check_combinations(section);
+        let layout = written(section.layout.as_ref(), DiskLayout::Gpt);
+        let bios = if layout == DiskLayout::UefiOnly { BiosLoader::None } else { BiosLoader::Isolinux };
         BootPlan {
-            bios: written(section.bios.as_ref(), BiosLoader::Isolinux),
-            uefi: written(section.uefi.as_ref(), UefiLoader::None),
-            layout: written(section.layout.as_ref(), DiskLayout::Gpt),
+            bios: written(section.bios.as_ref(), bios),
+            uefi: written(section.uefi.as_ref(), UefiLoader::Grub),
+            signed: written(section.signed.as_ref(), false),
+            layout,
             timeout: section.timeout.unwrap_or(if entries.len() > 1 { 5 } else { 0 }),
             serial: Some(section.serial.unwrap_or(SERIAL_SPEED)).filter(|speed| *speed != 0),
+            memtest: section.memtest.as_ref().and_then(|from| self.program_file(from)),
+            shell: section.shell.as_ref().and_then(|from| self.program_file(from)),
             entries,
         }
+    }
+
+    /// Each is impossible whatever else the profile says.
+    fn check_combinations(&mut self, section: &BootSection) {
+        let bios = section.bios.as_ref().filter(|bios| bios.value != BiosLoader::None);
+        let no_bios = section.bios.as_ref().filter(|bios| bios.value == BiosLoader::None);
+        let not_grub = section.uefi.as_ref().filter(|uefi| uefi.value != UefiLoader::Grub);
+        let no_uefi = section.uefi.as_ref().filter(|uefi| uefi.value == UefiLoader::None);
+        let layout = |wanted| section.layout.as_ref().filter(move |layout| layout.value == wanted);
+        let mut refuse = |place: &Place, what: &str, remedy: &str| {
+            self.problems.push(Problem::new(place, what).remedy(remedy));
+        };
+        if let (Some(layout), Some(_)) = (layout(DiskLayout::UefiOnly), bios) {
+            refuse(&layout.place, "a layout for UEFI only, and a loader for BIOS", "leave out one of the two");
+        }
+        if let (Some(layout), Some(_)) = (layout(DiskLayout::UefiOnly), no_uefi) {
+            refuse(&layout.place, "a layout for UEFI only, and no loader for UEFI", "`uefi = \"grub\"`");
+        }
+        if let (Some(layout), Some(_)) = (layout(DiskLayout::Isohybrid), no_bios) {
+            let remedy = "isohybrid is a way for a BIOS to start the image: `layout = \"gpt\"` or `\"mbr\"` do without";
+            refuse(&layout.place, "an isohybrid layout, and no loader for BIOS", remedy);
+        }
+        if let (Some(signed), Some(uefi)) = (section.signed.as_ref().filter(|signed| signed.value), not_grub) {
+            let what = format!("signed loaders are shim and GRUB, and `boot.uefi` is \"{}\"", uefi.value.name());
+            refuse(&signed.place, &what, "`uefi = \"grub\"`, or sign that loader yourself and leave `signed` out");
+        }
+        if let (Some(shell), Some(_)) = (&section.shell, no_uefi) {
+            refuse(&shell.place, "a UEFI shell, and no loader for UEFI", "leave out one of the two");
+        }
+    }
+
+    fn program_file(&mut self, from: &Located<String>) -> Option<Located<ProgramFile>> {
+        let value = match split_source(&from.value) {
+            ("file", path) => ProgramFile::File(self.existing(from, path, Path::is_file, "a file")?),
+            ("deb", path) if is_file_name(path) => {
+                ProgramFile::DebFile(self.existing(from, path, Path::is_file, "a file")?)
+            }
+            ("deb", name) if is_package_name(name) => ProgramFile::Deb(name.into()),
+            _ => {
+                let problem = Problem::new(&from.place, format!("no source of a program: `{}`", from.value));
+                self.problems.push(problem.remedy("`file:PATH`, `deb:NAME` or `deb:FILE.deb`"));
+                return None;
+            }
+        };
+        Some(Located { value, place: from.place.clone() })
     }
 
     fn entries(&mut self, profile: &Profile, request: &Request) -> Vec<BootEntry> {

@@ -17,7 +17,7 @@ use crate::compress::Codec;
 use crate::profile::{Located, Place};
 use crate::verity::RootHash;
 
-pub use boot::{BootEntry, BootPlan};
+pub use boot::{BootEntry, BootPlan, ProgramFile};
 
 /// Seconds since 1970 that stand for "no date": 1980-01-01, where FAT begins,
 /// so that every format of an image can hold it.

@@ -3,7 +3,9 @@
 use std::fmt::{self, Formatter};
 use std::path::Path;
 
-use super::{KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramSource, RootSource, Userland};
+use super::{
+    KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramFile, ProgramSource, RootSource, Userland,
+};
 use crate::profile::Located;
 
 pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
@@ -22,9 +24,15 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     payload(f, &plan.payload)?;
     writeln!(f, "\nboot")?;
     line::<()>(f, "bios", plan.boot.bios.name(), None)?;
-    line::<()>(f, "uefi", plan.boot.uefi.name(), None)?;
+    let signed = if plan.boot.signed { ", signed" } else { "" };
+    line::<()>(f, "uefi", &format!("{}{signed}", plan.boot.uefi.name()), None)?;
     line::<()>(f, "layout", plan.boot.layout.name(), None)?;
     line::<()>(f, "timeout", &format!("{} s", plan.boot.timeout), None)?;
+    for (key, program) in [("memtest", &plan.boot.memtest), ("shell", &plan.boot.shell)] {
+        if let Some(program) = program {
+            line(f, key, &program_file(&program.value), Some(program))?;
+        }
+    }
     for entry in &plan.boot.entries {
         line::<()>(f, "entry", &format!("{:?} {:?}", entry.title, entry.cmdline), None)?;
     }
@@ -95,6 +103,14 @@ fn kernel(source: &KernelSource) -> String {
         KernelSource::Root => "the root".into(),
         KernelSource::DebFile(path) => format!("Debian package {}", shown(path)),
         KernelSource::Deb(name) => format!("Debian package {name}, from the cache"),
+    }
+}
+
+fn program_file(source: &ProgramFile) -> String {
+    match source {
+        ProgramFile::File(path) => shown(path),
+        ProgramFile::DebFile(path) => format!("Debian package {}", shown(path)),
+        ProgramFile::Deb(name) => format!("Debian package {name}, from the cache"),
     }
 }
 

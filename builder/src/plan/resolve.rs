@@ -299,13 +299,13 @@ pub(super) fn split_source(written: &str) -> (&str, &str) {
 }
 
 /// `deb:` takes a package's name or a file's.
-fn is_file_name(written: &str) -> bool {
+pub(super) fn is_file_name(written: &str) -> bool {
     written.contains('/') || Path::new(written).extension().is_some_and(|ending| ending == "deb")
 }
 
 /// Debian Policy 5.6.1, and suites are named alike. It ends up among the
 /// arguments of apt-get and mmdebstrap, whose options can run programs.
-fn is_package_name(written: &str) -> bool {
+pub(super) fn is_package_name(written: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
     written.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && written.chars().all(plain)
 }
@@ -393,7 +393,7 @@ root
 
 boot
   bios     isolinux
-  uefi     none
+  uefi     grub
   layout   gpt
   timeout  5 s
   entry    "Start" "quiet splash extra=1"
@@ -429,7 +429,7 @@ package two (required)
 
 boot
   bios     isolinux
-  uefi     none
+  uefi     grub
   layout   gpt
   timeout  0 s
   entry    "Start tiny" ""

@@ -7,22 +7,29 @@ use super::{Located, Section};
 pub struct BootSection {
     pub bios: Option<Located<BiosLoader>>,
     pub uefi: Option<Located<UefiLoader>>,
+    /// Shim and the distribution's signed loader, for Secure Boot.
+    pub signed: Option<Located<bool>>,
     pub layout: Option<Located<DiskLayout>>,
     /// Seconds.
     pub timeout: Option<u32>,
     /// Bits per second; 0 keeps the menu off the serial line.
     pub serial: Option<u32>,
+    /// `deb:` or `file:`, like the next.
+    pub memtest: Option<Located<String>>,
+    pub shell: Option<Located<String>>,
     pub entries: Vec<EntrySection>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BiosLoader {
     Isolinux,
+    Grub,
     None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UefiLoader {
+    Grub,
     SystemdBoot,
     /// A unified kernel image: the first entry, without a menu.
     Uki,
@@ -36,6 +43,10 @@ pub enum DiskLayout {
     Gpt,
     /// An MBR whose active partition is the whole image.
     Isohybrid,
+    /// The partitions of `Gpt` in an MBR alone.
+    Mbr,
+    /// `Gpt` without anything that a BIOS could start.
+    UefiOnly,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +56,7 @@ pub struct EntrySection {
 }
 
 impl BiosLoader {
-    const WORDS: &[(&str, Self)] = &[("isolinux", Self::Isolinux), ("none", Self::None)];
+    const WORDS: &[(&str, Self)] = &[("isolinux", Self::Isolinux), ("grub", Self::Grub), ("none", Self::None)];
 
     pub fn name(self) -> &'static str {
         name(Self::WORDS, self)
@@ -53,7 +64,8 @@ impl BiosLoader {
 }
 
 impl UefiLoader {
-    const WORDS: &[(&str, Self)] = &[("systemd-boot", Self::SystemdBoot), ("uki", Self::Uki), ("none", Self::None)];
+    const WORDS: &[(&str, Self)] =
+        &[("grub", Self::Grub), ("systemd-boot", Self::SystemdBoot), ("uki", Self::Uki), ("none", Self::None)];
 
     pub fn name(self) -> &'static str {
         name(Self::WORDS, self)
@@ -61,7 +73,8 @@ impl UefiLoader {
 }
 
 impl DiskLayout {
-    const WORDS: &[(&str, Self)] = &[("gpt", Self::Gpt), ("isohybrid", Self::Isohybrid)];
+    const WORDS: &[(&str, Self)] =
+        &[("gpt", Self::Gpt), ("isohybrid", Self::Isohybrid), ("mbr", Self::Mbr), ("uefi-only", Self::UefiOnly)];
 
     pub fn name(self) -> &'static str {
         name(Self::WORDS, self)
@@ -75,12 +88,15 @@ fn name<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static 
 pub(super) fn section(mut section: Section<'_>) -> BootSection {
     let bios = section.word("bios", BiosLoader::WORDS);
     let uefi = section.word("uefi", UefiLoader::WORDS);
+    let signed = section.boolean("signed");
     let layout = section.word("layout", DiskLayout::WORDS);
     let timeout = section.integer("timeout", 0..=3599).map(|seconds| seconds.value as u32);
     let serial = section.integer("serial", 0..=115_200).map(|speed| speed.value as u32);
+    let memtest = section.string("memtest");
+    let shell = section.string("shell");
     let entries = section.sections("entry").into_iter().filter_map(entry).collect();
     section.finish();
-    BootSection { bios, uefi, layout, timeout, serial, entries }
+    BootSection { bios, uefi, signed, layout, timeout, serial, memtest, shell, entries }
 }
 
 fn entry(mut section: Section<'_>) -> Option<EntrySection> {

@@ -17,7 +17,7 @@ pub struct Cache {
 pub enum Wanted {
     /// A Debian package, by name; the first that the distribution has, where
     /// releases call it differently.
-    Package { names: &'static [&'static str] },
+    Package { names: Vec<String> },
     /// A Debian package with a kernel in it, or one that depends on such.
     Kernel { package: String },
     /// A Debian root.

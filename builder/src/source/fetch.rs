@@ -91,7 +91,7 @@ impl Apt {
         run("apt-get", &mut command, wanted).map(drop)
     }
 
-    fn download_first(&self, names: &[&str], into: &Path, wanted: &Wanted) -> Result<PathBuf, FetchError> {
+    fn download_first(&self, names: &[String], into: &Path, wanted: &Wanted) -> Result<PathBuf, FetchError> {
         let (last, others) = names.split_last().expect("a package has a name");
         // A failure is the distribution's not having it; the last one's is told.
         let found = others.iter().find_map(|name| self.download(name, into, wanted).ok());

@@ -25,7 +25,7 @@ const HOST_DIRS: [&str; 4] = ["/usr/lib", "/usr/lib/syslinux", "/usr/share", "/b
 
 impl Need {
     fn wanted(&self) -> Wanted {
-        Wanted::Package { names: self.packages }
+        Wanted::Package { names: self.packages.iter().map(|name| (*name).to_owned()).collect() }
     }
 
     fn on_host(&self) -> Option<PathBuf> {
@@ -94,6 +94,10 @@ impl LoaderFiles {
             loaded.files.extend(found.into_iter().map(|(name, content)| (name, (content, from.clone()))));
         }
         Ok(loaded)
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, content: Content, from: Provenance) {
+        self.files.insert(name.to_owned(), (content, from));
     }
 
     pub fn get(&self, name: &str) -> Option<(&Content, &Provenance)> {

@@ -6,6 +6,7 @@
 mod cache;
 pub mod fetch;
 mod loader;
+mod program;
 
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,7 @@ pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
         wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone() });
     }
     wanted.extend(loader::wanted(&bootloader::needs(&plan.boot)));
+    wanted.extend(program::wanted(&plan.boot));
     wanted.retain(|wanted| !cache.path(wanted).is_file());
     wanted
 }
@@ -88,7 +90,10 @@ impl Sources {
             Payload::Packages(_) => None,
         };
         let kernel = load_kernel(plan, cache, root.as_ref())?;
-        let loaders = LoaderFiles::load(&bootloader::needs(&plan.boot), cache)?;
+        let mut loaders = LoaderFiles::load(&bootloader::needs(&plan.boot), cache)?;
+        for (extra, content, from) in program::load(&plan.boot, cache)? {
+            loaders.insert(extra.need, content, from);
+        }
         Ok(Self { kernel, root, loaders })
     }
 }

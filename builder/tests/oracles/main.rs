@@ -1,7 +1,9 @@
-//! Kernels, closures and hash trees judged by the field's own tools: kmod, lddtree and veritysetup.
+//! Kernels, closures, core images and hash trees judged by the field's own
+//! tools: kmod, lddtree, grub-mkimage and veritysetup.
 
 mod closure;
 mod depmod;
+mod grub;
 mod kernel;
 mod verity;
 

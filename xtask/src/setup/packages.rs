@@ -79,6 +79,7 @@ pub(super) const PACKAGES: &[Package] = &[
     program("kmod", "modinfo", "an oracle of the tests"),
     program("gdisk", "sgdisk", "an oracle of the tests"),
     program("fdisk", "sfdisk", "an oracle of the tests"),
+    program("grub-common", "grub-mkimage", "an oracle of the tests"),
     program("isomd5sum", "checkisomd5", "an oracle of the tests"),
     program("cryptsetup-bin", "veritysetup", "an oracle of the tests"),
     program("disorderfs", "disorderfs", "reading folders in another order"),
