@@ -36,12 +36,49 @@ pub struct Limits {
     /// Bytes after decompression.
     pub bytes: u64,
     pub entries: u64,
+    /// Bytes of all paths together, also of directories that are only implied:
+    /// one short name may stand for thousands of them.
+    pub paths: u64,
 }
 
 impl Default for Limits {
     /// More than any medium of today holds.
     fn default() -> Self {
-        Self { bytes: 64 << 30, entries: 8_000_000 }
+        Self { bytes: 64 << 30, entries: 8_000_000, paths: 4 << 30 }
+    }
+}
+
+/// Holds the paths of a tree against [`Limits::paths`] as it grows.
+#[derive(Debug)]
+pub(crate) struct Paths {
+    left: u64,
+    entries: usize,
+}
+
+impl Paths {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { left: limits.paths, entries: 1 }
+    }
+
+    /// Before an insertion: its path may imply as many directories as it has slashes.
+    pub(crate) fn check(&self, blame: Blame<'_>, written: &[u8]) -> Result<(), ArchiveError> {
+        let parts = written.split(|&b| b == b'/').count() as u64;
+        if (parts - 1) * written.len() as u64 > self.left {
+            return Err(Self::too_long(blame));
+        }
+        Ok(())
+    }
+
+    /// After an insertion: no path that is new is longer than what was written.
+    pub(crate) fn count(&mut self, blame: Blame<'_>, tree: &Tree, written: &[u8]) -> Result<(), ArchiveError> {
+        let new = tree.len().saturating_sub(self.entries) as u64;
+        self.entries = tree.len();
+        self.left = self.left.checked_sub(new * written.len() as u64).ok_or_else(|| Self::too_long(blame))?;
+        Ok(())
+    }
+
+    fn too_long(blame: Blame<'_>) -> ArchiveError {
+        blame.limit("its paths are longer than a sound archive's".into())
     }
 }
 

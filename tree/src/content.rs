@@ -36,6 +36,7 @@ enum Opened {
         name: Arc<str>,
     },
     Joined(Arc<[JoinedPart]>),
+    Made(Arc<dyn Made>),
 }
 
 #[derive(Debug)]
@@ -43,6 +44,14 @@ struct JoinedPart {
     /// Where it ends in the whole.
     end: u64,
     part: ContentAt,
+}
+
+/// Bytes that are made when they are read, as those of a file that stands
+/// compressed in an image.
+pub trait Made: fmt::Debug + Send + Sync {
+    /// Fills a part of `buf`, at least one byte, from what stands at `at`. The
+    /// whole of `buf` lies within the content's length.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
 }
 
 /// The part of the source that is the content. With a map, the source is seen
@@ -82,6 +91,11 @@ impl Content {
     pub fn joined(parts: Vec<Self>) -> Self {
         let len = parts.iter().map(Self::len).sum();
         Self::whole(Source::Joined(parts.into()), len)
+    }
+
+    /// `len` bytes that `made` makes.
+    pub fn made(made: Arc<dyn Made>, len: u64) -> Self {
+        Self::whole(Source::Open(Opened::Made(made)), len)
     }
 
     fn whole(source: Source, len: u64) -> Self {
@@ -256,6 +270,10 @@ impl ContentAt {
                 let JoinedPart { end, part } = &parts[parts.partition_point(|part| part.end <= from)];
                 part.read_some(buf, from - (end - part.window.len))
             }
+            Opened::Made(made) => match made.read_at(buf, from)? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                got => Ok(got),
+            },
             Opened::File { file, name } => loop {
                 match file.read_at(buf, from) {
                     Ok(0) => return Err(changed(name, self.window.len)),
@@ -366,6 +384,23 @@ mod tests {
         let content = archive.with_holes(stretches, 9).unwrap();
         assert_eq!(content.read_all(9).unwrap(), b"\0\0ABC\0DE\0");
         assert_eq!(content.slice(3, 4).unwrap().read_all(9).unwrap(), b"BC\0D");
+    }
+
+    #[derive(Debug)]
+    struct Counting;
+
+    impl Made for Counting {
+        fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+            buf[0] = at as u8;
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_read_like_what_is_stored() {
+        let content = Content::made(Arc::new(Counting), 9).slice(2, 5).unwrap();
+        assert_eq!(content.read_all(9).unwrap(), [2, 3, 4, 5, 6]);
+        assert_eq!(content.open_at().unwrap().read(3, 2).unwrap(), [5, 6]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
-use crate::archive::{self, ArchiveError, Blame, Limits};
+use crate::archive::{self, ArchiveError, Blame, Limits, Paths};
 use crate::codec::{self, MAGIC_LEN, Streams};
 use crate::content::ContentReader;
 use crate::{Content, Kind, Leaf, Meta, Node, Provenance, Tree, TreePath};
@@ -29,7 +29,8 @@ pub fn load(path: &Path, from: &Provenance) -> Result<Tree, ArchiveError> {
 pub fn parse(name: &str, content: &Content, limits: Limits, from: &Provenance) -> Result<Tree, ArchiveError> {
     let blame = Blame(name);
     let content = content.held().map_err(|e| blame.io(e))?;
-    let mut reader = Reader { blame, limits, from, tree: Tree::new(), entries: 0, decompressed: 0 };
+    let paths = Paths::new(limits);
+    let mut reader = Reader { blame, limits, from, tree: Tree::new(), entries: 0, paths, decompressed: 0 };
     reader.segments(&content)?;
     if reader.entries == 0 {
         return Err(blame.structure(0, "this is no newc archive: it has no entries"));
@@ -43,6 +44,7 @@ struct Reader<'a> {
     from: &'a Provenance,
     tree: Tree,
     entries: u64,
+    paths: Paths,
     decompressed: u64,
 }
 
@@ -100,7 +102,9 @@ impl Reader<'_> {
             if checked && sum(&body).map_err(|e| self.blame.io(e))? != header.check {
                 return Err(self.blame.entry(&name, "has contents that do not match its checksum"));
             }
+            self.paths.check(self.blame, &name)?;
             self.insert(&header, &name, body, &mut links)?;
+            self.paths.count(self.blame, &self.tree, &name)?;
         }
     }
 

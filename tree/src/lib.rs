@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use archive::{ArchiveError, Limits};
-pub use content::{Content, ContentAt, ContentReader};
+pub use content::{Content, ContentAt, ContentReader, Made};
 pub use overlay::{Clash, OverlayError, Replaced};
 pub use path::{Escaped, PathError, TreePath, unescape};
 pub use provenance::Provenance;

@@ -14,7 +14,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::archive::{self, ArchiveError, Blame, Limits};
+use crate::archive::{self, ArchiveError, Blame, Limits, Paths};
 use crate::codec::{self, MAGIC_LEN};
 use crate::content::ContentReader;
 use crate::{Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
@@ -54,7 +54,7 @@ fn parse_plain(blame: Blame<'_>, archive: &Content, limits: Limits, from: &Prove
     let mut tree = Tree::new();
     let mut global = Rc::new(Pax::default());
     let mut said = Said::default();
-    let mut entries = 0;
+    let (mut entries, mut paths) = (0, Paths::new(limits));
     while let Some(header) = blocks.header()? {
         entries += 1;
         if entries > limits.entries {
@@ -72,7 +72,9 @@ fn parse_plain(blame: Blame<'_>, archive: &Content, limits: Limits, from: &Prove
             b'V' => {}
             _ => {
                 let entry = Entry::new(blame, header, std::mem::take(&mut said), &global)?;
+                paths.check(blame, &entry.name)?;
                 insert(&mut tree, &mut blocks, &entry, from)?;
+                paths.count(blame, &tree, &entry.name)?;
             }
         }
     }

@@ -177,7 +177,7 @@ fn damage_is_named_with_its_place() {
 
 #[test]
 fn an_archive_cannot_hold_more_than_the_limits_say() {
-    let limits = Limits { bytes: 4096, entries: 2 };
+    let limits = Limits { bytes: 4096, entries: 2, ..Limits::default() };
     let read = |archive: Vec<u8>| {
         tree::cpio::parse("initramfs", &archive.into(), limits, &from()).map_err(|error| error.to_string())
     };
@@ -186,6 +186,10 @@ fn an_archive_cannot_hold_more_than_the_limits_say() {
     assert!(read([&big[..], &big].concat()).unwrap_err().contains("longer than"));
     let three = segment(&[entry(FILE, "a", b""), entry(FILE, "b", b""), entry(FILE, "c", b"")]);
     assert!(read(three).unwrap_err().contains("more than 2 entries"));
+    let limits = Limits { paths: 20_000, ..Limits::default() };
+    let read = |name: &str| tree::cpio::parse("initramfs", &segment(&[entry(FILE, name, b"")]).into(), limits, &from());
+    assert!(read(&"d/".repeat(90)).is_ok());
+    assert!(read(&"d/".repeat(200)).unwrap_err().to_string().contains("its paths are longer"));
 }
 
 pub(crate) fn everything() -> Vec<u8> {
