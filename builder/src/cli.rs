@@ -13,7 +13,14 @@ use builder::plan::{DEFAULT_EPOCH, Plan, Request};
 use builder::profile::{Problems, Profile};
 use builder::progress::{self, Progress};
 use builder::source::{self, Cache};
-use builder::{builtin, inspect, listed, manual};
+use builder::{builtin, listed, manual};
+
+mod cat;
+mod diff;
+mod explain;
+mod extract;
+mod inspect;
+mod ls;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -63,14 +70,18 @@ enum Verb {
         #[command(flatten)]
         asked: Asked,
     },
-    /// Show what an ISO, a squashfs or an initramfs is and holds
-    Inspect {
-        #[arg(value_name = "IMAGE")]
-        image: PathBuf,
-        /// List every entry
-        #[arg(long, short)]
-        list: bool,
-    },
+    /// Show what an image is and holds
+    Inspect(inspect::Inspect),
+    /// List what stands in an image
+    Ls(ls::Ls),
+    /// Print files that stand in images
+    Cat(cat::Cat),
+    /// Take files out of an image
+    Extract(extract::Extract),
+    /// Tell where a file of an image came from, and what needs it
+    Explain(explain::Explain),
+    /// Compare two images by what is in them
+    Diff(diff::Diff),
     /// Print the manual page of /init and its boot parameters, for man(1)
     Man {
         /// The table of parameters, as it stands in docs/parameters.md
@@ -106,7 +117,8 @@ struct Asked {
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<()> {
+    /// The exit code of a verb that went well.
+    pub(crate) fn run(self) -> Result<u8> {
         let progress = Progress::for_stderr(self.quiet);
         match self.verb {
             Verb::Depmod(depmod) => depmod.run(&progress)?,
@@ -127,7 +139,12 @@ impl Cli {
                 let asked = Asked { fetch: true, ..asked };
                 asked.cache(&asked.plan()?, &progress)?;
             }
-            Verb::Inspect { image, list } => show(&inspect::inspect(&image, list)?)?,
+            Verb::Inspect(inspect) => inspect.run()?,
+            Verb::Ls(ls) => ls.run()?,
+            Verb::Cat(cat) => cat.run()?,
+            Verb::Extract(extract) => extract.run(&progress)?,
+            Verb::Explain(explain) => explain.run()?,
+            Verb::Diff(diff) => return diff.run().context(diff::Trouble),
             Verb::Man { markdown: true } => show(&manual::markdown())?,
             Verb::Man { markdown: false } => show(&manual::page(MANUAL_DATE))?,
             Verb::Boot(boot) => boot.run(&progress)?,
@@ -137,7 +154,7 @@ impl Cli {
                 show(builtin::profile(&name).with_context(|| format!("no profile {name}; built in are: {known}"))?)?;
             }
         }
-        Ok(())
+        Ok(0)
     }
 }
 
@@ -147,6 +164,10 @@ fn show(text: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+fn show_json(value: &impl serde::Serialize) -> Result<()> {
+    show(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
 impl Asked {
@@ -210,7 +231,7 @@ impl Asked {
     }
 }
 
-/// 2 for a profile that is wrong, 1 for everything else; clap's own errors
+/// 2 for a profile that is wrong and for what `diff` cannot compare, 1 for everything else; clap's own errors
 /// leave with 2 as well.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     use builder::profile::LoadError;
@@ -222,5 +243,5 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             || matches!(cause.downcast_ref::<SourceError>(), Some(SourceError::Bad { .. }))
             || cause.is::<StageError>()
     });
-    if wrong { 2 } else { 1 }
+    if wrong || error.is::<diff::Trouble>() { 2 } else { 1 }
 }

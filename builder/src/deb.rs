@@ -31,12 +31,12 @@ pub enum DebError {
 /// The files of the package, as its data tar has them.
 pub fn load(path: &Path, from: &Provenance) -> Result<Tree, DebError> {
     /// No package of today unpacks to more.
-    const LIMITS: Limits = Limits { bytes: 16 << 30, entries: 1_000_000 };
+    const LIMITS: Limits = Limits { bytes: 16 << 30, entries: 1_000_000, paths: 1 << 30 };
     unpack(path, "data.tar", LIMITS, from)
 }
 
 pub fn control(path: &Path) -> Result<Control, DebError> {
-    const LIMITS: Limits = Limits { bytes: 64 << 20, entries: 1000 };
+    const LIMITS: Limits = Limits { bytes: 64 << 20, entries: 1000, paths: 1 << 20 };
     let structure = |problem: String| DebError::Structure { path: path.into(), problem };
     let tree = unpack(path, "control.tar", LIMITS, &Provenance::default())?;
     let file = TreePath::new("control").ok().and_then(|at| tree.get(&at)?.content().cloned());

@@ -10,16 +10,18 @@ pub mod deb;
 pub mod digest;
 pub mod elf;
 pub mod image;
-pub mod inspect;
 pub mod kernel;
 pub mod listed;
+pub mod look;
 pub mod manual;
 pub mod newc;
+pub mod opened;
 pub mod overlay;
 pub mod package;
 pub mod plan;
 pub mod profile;
 pub mod progress;
+pub mod provenance;
 pub mod publish;
 pub mod source;
 pub mod squashfs;
@@ -61,7 +63,9 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
     let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
     let initramfs = image::encode_initramfs(plan, &staged, Some(boot_id), scratch, progress)?;
     let initramfs_len = initramfs.len();
-    let (medium, loaders) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
+    let part_paths: Vec<String> = parts.iter().map(|part| part.part.path.clone()).collect();
+    let (mut medium, loaders) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
+    image::add_provenance(plan, &staged, &part_paths, &mut medium)?;
     loaders.notes.iter().for_each(|note| progress.note(&format!("note: {note}")));
     let len = image::write_iso(plan, &medium, loaders, boot_id, draft.file(), progress)?;
 
@@ -70,9 +74,11 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
 }
 
 /// Builds the initramfs alone. It belongs to no medium in particular: it looks
-/// for one by its label, or by what the command line says.
+/// for one by its label, or by what the command line says. The record of where
+/// its files came from stands beside it.
 pub fn build_initramfs(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> Result<u64> {
     let mut draft = Draft::create(target)?;
+    let mut record = Draft::create(&provenance::beside(target))?;
     let scratch = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // No boot loader goes in, so none is looked for.
     let plan = plan.without_loader();
@@ -82,6 +88,9 @@ pub fn build_initramfs(plan: &Plan, cache: &Cache, target: &Path, progress: &Pro
     let content = image::encode_initramfs(&plan, &staged, None, scratch, progress)?;
     std::io::copy(&mut content.open()?, draft.file())?;
     draft.file().flush()?;
+    record.file().write_all(&image::initramfs_provenance(&staged)?)?;
+    // First: the record of an older archive would lie about this one.
+    record.publish()?;
     draft.publish()?;
     Ok(content.len())
 }

@@ -23,6 +23,8 @@ pub mod medium {
     pub const ROOTFS_HASHES: &str = "root.verity";
     /// In [`DIR`]: the packages of ram mode.
     pub const PACKAGES: &str = "packages";
+    /// In [`DIR`]: where every file came from, for the builder's `explain`.
+    pub const PROVENANCE: &str = "provenance.zst";
     pub const KERNEL: &str = "boot/vmlinuz";
     pub const INITRAMFS: &str = "boot/initramfs.img";
     /// The volume set identifier of our ISO 9660 media is this and the boot-id

@@ -14,6 +14,10 @@ use crate::plan::Plan;
 use crate::progress::{self, Progress};
 use crate::stage::Staged;
 
+pub(super) fn facts_provenance() -> Provenance {
+    Provenance::new("facts of this image").because("every initramfs has it")
+}
+
 /// Adds the facts and encodes the initramfs.
 pub fn encode_initramfs(
     plan: &Plan,
@@ -32,7 +36,7 @@ pub fn encode_initramfs(
         params: String::new(),
     };
     let path = TreePath::new(at::FACTS).expect("a plain path");
-    tree.insert_file(path, 0o644, Content::from(facts.print()), Provenance::new("facts of this image"))?;
+    tree.insert_file(path, 0o644, Content::from(facts.print()), facts_provenance())?;
     tree.for_each_meta(|meta| meta.mtime = plan.epoch);
     let file = encode(scratch, plan.initramfs.compress, Decoder::Kernel, |out| Ok(newc::write(&tree, out)?))?;
     let content = spanned(file, "the initramfs")?;

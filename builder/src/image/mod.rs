@@ -4,8 +4,10 @@
 mod initramfs;
 mod medium;
 mod payload;
+mod provenance;
 mod scratch;
 
 pub use initramfs::encode_initramfs;
 pub use medium::{boot_id, medium_tree, write_iso};
 pub use payload::{EncodedPart, bound_to, encode_payload};
+pub use provenance::{add_provenance, initramfs_provenance};
