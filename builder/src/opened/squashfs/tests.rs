@@ -26,6 +26,14 @@ fn sample() -> Tree {
         tree.insert_file(name, 0o644, Content::from(format!("{n}")), from.clone()).unwrap();
     }
     tree.insert_symlink(path("link"), "usr/big", from.clone()).unwrap();
+    tree.insert_link(path("usr/bin/same"), &path("usr/big"), from.clone()).unwrap();
+    let mut meta = Meta::new(0o755);
+    meta.xattrs.insert(b"security.capability".to_vec(), vec![1, 0, 0, 2]);
+    meta.xattrs.insert(b"user.long".to_vec(), vec![7; 3000]);
+    for name in ["usr/ping", "usr/ping6"] {
+        let kind = Kind::File(Content::from(name.to_owned()));
+        tree.insert_leaf(path(name), Leaf { meta: meta.clone(), kind }, from.clone()).unwrap();
+    }
     for (name, kind) in [
         ("dev/null", Kind::CharDevice { major: 1, minor: 3 }),
         ("dev/vda", Kind::BlockDevice { major: 259, minor: 70_000 }),
@@ -40,13 +48,14 @@ fn sample() -> Tree {
 
 fn packed(codec: &str) -> Vec<u8> {
     let mut image = Cursor::new(Vec::new());
-    let len = crate::squashfs::write(&sample(), codec.parse().unwrap(), 5, &mut image).unwrap();
-    image.into_inner()[..len as usize].to_vec()
+    let options = crate::squashfs::Options::new(codec.parse().unwrap());
+    crate::squashfs::write(&sample(), &options, &mut image).unwrap();
+    image.into_inner()
 }
 
 #[test]
 fn what_was_written_is_read_with_every_codec() {
-    for codec in ["gzip:6", "xz", "zstd:3"] {
+    for codec in ["gzip:6", "xz", "zstd:3", "lz4", "none"] {
         let read = tree(&Content::from(packed(codec))).unwrap();
         assert_eq!(listed(&read), listed(&sample()), "{codec}");
     }
