@@ -21,6 +21,7 @@ mod explain;
 mod extract;
 mod inspect;
 mod ls;
+mod verify;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -80,6 +81,8 @@ enum Verb {
     Extract(extract::Extract),
     /// Tell where a file of an image came from, and what needs it
     Explain(explain::Explain),
+    /// Check that an image is whole, and say what firmware will do with it
+    Verify(verify::Verify),
     /// Compare two images by what is in them
     Diff(diff::Diff),
     /// Print the manual page of /init and its boot parameters, for man(1)
@@ -144,6 +147,7 @@ impl Cli {
             Verb::Cat(cat) => cat.run()?,
             Verb::Extract(extract) => extract.run(&progress)?,
             Verb::Explain(explain) => explain.run()?,
+            Verb::Verify(verify) => return verify.run(),
             Verb::Diff(diff) => return diff.run().context(diff::Trouble),
             Verb::Man { markdown: true } => show(&manual::markdown())?,
             Verb::Man { markdown: false } => show(&manual::page(MANUAL_DATE))?,

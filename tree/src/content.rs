@@ -143,6 +143,21 @@ impl Content {
         self.window.len
     }
 
+    /// Whether both are the same stretch of the same file: stored once, where
+    /// equal bytes may stand twice.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        let same_source = match (&self.source, &other.source) {
+            (Source::Host { path: a, .. }, Source::Host { path: b, .. }) => a == b,
+            (Source::Open(Opened::File { file: a, .. }), Source::Open(Opened::File { file: b, .. })) => {
+                Arc::ptr_eq(a, b)
+            }
+            (Source::Open(Opened::Bytes(a)), Source::Open(Opened::Bytes(b))) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        let (a, b) = (&self.window, &other.window);
+        same_source && a.map.is_none() && b.map.is_none() && (a.offset, a.len) == (b.offset, b.len)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

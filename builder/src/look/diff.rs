@@ -109,7 +109,7 @@ fn mark_contents((old, old_listing): (&Tree, &mut Listing), (new, new_listing): 
     Ok(())
 }
 
-fn same(a: &Content, b: &Content) -> io::Result<bool> {
+pub(super) fn same(a: &Content, b: &Content) -> io::Result<bool> {
     const STEP: u64 = 1 << 20;
     let (mut a, mut b) = (a.open()?, b.open()?);
     let (mut left, mut right) = (Vec::new(), Vec::new());

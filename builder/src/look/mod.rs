@@ -7,3 +7,4 @@ pub mod inspect;
 pub mod loader;
 pub mod ls;
 pub mod ours;
+pub mod verify;

@@ -12,6 +12,7 @@ pub mod squashfs;
 
 use tree::{Content, Limits, Provenance, Tree};
 
+pub(crate) use address::esp;
 pub use address::{AddressError, Level, Location, locate};
 pub use follow::{FollowError, follow};
 use probe::Kind;
