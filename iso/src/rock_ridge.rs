@@ -37,12 +37,13 @@ pub(crate) fn sp() -> Vec<u8> {
     vec![b'S', b'P', 7, 1, 0xBE, 0xEF, 0]
 }
 
-/// The entry that says the rest is Rock Ridge 1.12 (SUSP 5.5, RRIP 4.3).
+/// The entry that says the rest is Rock Ridge 1.12 (SUSP 5.5, RRIP 4.3). With
+/// the P of the draft more readers know it: to pycdlib and cdfs "IEEE_1282" is nothing.
 pub(crate) fn er() -> Vec<u8> {
-    const ID: &[u8] = b"IEEE_1282";
-    const DESCRIPTION: &[u8] = b"THE IEEE 1282 PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS";
+    const ID: &[u8] = b"IEEE_P1282";
+    const DESCRIPTION: &[u8] = b"THE IEEE P1282 PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS";
     const SOURCE: &[u8] =
-        b"PLEASE CONTACT THE IEEE STANDARDS DEPARTMENT, PISCATAWAY, NJ, USA FOR THE 1282 SPECIFICATION.";
+        b"PLEASE CONTACT THE IEEE STANDARDS DEPARTMENT, PISCATAWAY, NJ, USA FOR THE P1282 SPECIFICATION.";
     let lengths = [ID.len() as u8, DESCRIPTION.len() as u8, SOURCE.len() as u8, 1];
     entry(*b"ER", &[&lengths, ID, DESCRIPTION, SOURCE].concat())
 }
@@ -232,10 +233,10 @@ mod tests {
     #[test]
     fn er_is_the_standards_own_byte_for_byte() {
         let er = er();
-        assert_eq!(er.len(), 8 + 9 + 71 + 93);
-        assert_eq!(er[..8], [b'E', b'R', er.len() as u8, 1, 9, 71, 93, 1]);
-        assert_eq!(&er[8..17], b"IEEE_1282");
-        assert!(er[17..].starts_with(b"THE IEEE 1282") && er[88..].starts_with(b"PLEASE CONTACT"));
+        assert_eq!(er.len(), 8 + 10 + 72 + 94);
+        assert_eq!(er[..8], [b'E', b'R', er.len() as u8, 1, 10, 72, 94, 1]);
+        assert_eq!(&er[8..18], b"IEEE_P1282");
+        assert!(er[18..].starts_with(b"THE IEEE P1282") && er[90..].starts_with(b"PLEASE CONTACT"));
         assert!(er.ends_with(b"SPECIFICATION."));
     }
 

@@ -2,6 +2,7 @@
 
 mod apt;
 mod packages;
+mod python;
 mod rust;
 
 use anyhow::{Result, bail};
@@ -10,6 +11,12 @@ use crate::run::say;
 
 pub(crate) fn run() -> Result<()> {
     rust::add_musl_target();
+    install_packages()?;
+    python::add_pycdlib();
+    Ok(())
+}
+
+fn install_packages() -> Result<()> {
     let missing: Vec<_> = packages::PACKAGES.iter().filter(|package| !package.is_here()).collect();
     if missing.is_empty() {
         return Ok(());

@@ -48,14 +48,17 @@ fn write(from: &Path, to: &Path) -> Result<()> {
     Ok(out.sync_all()?)
 }
 
+/// A contestant's command, made anew for each round.
+type Start = Box<dyn Fn() -> Result<Command>>;
+
 fn compare(args: &Args) -> Result<()> {
     fs::create_dir_all(&args.dir)?;
     let payload = Payload { mib: args.mib, noise_percent: 100 }.make(&args.dir)?;
     let (image, copy, out) = (args.dir.join("image.iso"), args.dir.join("copy"), args.dir.join("out"));
     write(&payload, &image)?;
 
-    let mut contestants: Vec<(&str, Box<dyn Fn() -> Result<Command>>)> = Vec::new();
-    let to_shell = |line: &'static str, from: &Path, to: &Path| -> Box<dyn Fn() -> Result<Command>> {
+    let mut contestants: Vec<(&str, Start)> = Vec::new();
+    let to_shell = |line: &'static str, from: &Path, to: &Path| -> Start {
         let (from, to) = (from.to_owned(), to.to_owned());
         Box::new(move || Ok(shell(line, &[&from, &to])))
     };

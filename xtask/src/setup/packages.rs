@@ -92,6 +92,7 @@ pub(super) const PACKAGES: &[Package] = &[
         purpose: "lddtree, an oracle of the tests",
         shows: Shows::File("/usr/lib/python3/dist-packages/elftools"),
     },
+    program("python3-pip", "pip3", "fetching pycdlib, an oracle of the tests"),
     program("p7zip-full", "7z", "an oracle of the tests"),
     program("zstd", "zstd", "an oracle of the tests"),
     program("lz4", "lz4", "an oracle of the tests"),
