@@ -2,6 +2,7 @@
 
 mod boot;
 mod depmod;
+mod write;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,8 @@ enum Verb {
     },
     /// Try an image in a virtual machine (QEMU)
     Boot(boot::Boot),
+    /// Put an image on a USB stick, and check that it is there
+    Write(write::Write),
     /// Print a profile that is built in, to start from
     Profile {
         /// Without a name, the names
@@ -152,6 +155,7 @@ impl Cli {
             Verb::Man { markdown: true } => show(&manual::markdown())?,
             Verb::Man { markdown: false } => show(&manual::page(MANUAL_DATE))?,
             Verb::Boot(boot) => boot.run(&progress)?,
+            Verb::Write(write) => write.run(&progress)?,
             Verb::Profile { name: None } => show(&(builtin::profile_names().join("\n") + "\n"))?,
             Verb::Profile { name: Some(name) } => {
                 let known = builtin::profile_names().join(", ");

@@ -29,6 +29,7 @@ pub mod stage;
 mod sys;
 pub mod userland;
 pub mod verity;
+pub mod write;
 
 use std::io::Write;
 use std::path::Path;

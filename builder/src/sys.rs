@@ -1,10 +1,13 @@
 //! The system calls that the compiler cannot check, and nothing else.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::libc;
 
 /// The program is killed when the thread that starts it ends, this process's
@@ -25,4 +28,22 @@ pub(crate) fn kill_with_us(command: &mut Command) {
             Ok(())
         });
     }
+}
+
+/// linux/fs.h
+mod ioctl {
+    pub(super) const BLKRRPART: nix::libc::Ioctl = 0x125F;
+    pub(super) const BLKFLSBUF: nix::libc::Ioctl = 0x1261;
+}
+
+/// Writes what the kernel still has of a block device, and forgets it.
+pub(crate) fn flush_buffers(device: &File) -> io::Result<()> {
+    // SAFETY: takes no argument.
+    Ok(Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), ioctl::BLKFLSBUF, 0) }).map(drop)?)
+}
+
+/// Has the kernel read a disk's partition table again.
+pub(crate) fn reread_partitions(device: &File) -> io::Result<()> {
+    // SAFETY: takes no argument.
+    Ok(Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), ioctl::BLKRRPART, 0) }).map(drop)?)
 }

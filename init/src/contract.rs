@@ -31,6 +31,8 @@ pub mod medium {
     /// in capitals (d-characters): the probe that reads the label reads the
     /// boot-id with it, and no candidate needs mounting to be told apart.
     pub const VOLUME_SET_PREFIX: &str = "LIVEROOT_";
+    /// The name in the stick's GPT of the partition for what is to be kept.
+    pub const PERSIST_PARTLABEL: &str = "live-persist";
 }
 
 /// Where things stand in the initramfs, as absolute paths.

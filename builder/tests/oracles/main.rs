@@ -1,11 +1,12 @@
-//! Kernels, closures, core images and hash trees judged by the field's own
-//! tools: kmod, lddtree, grub-mkimage and veritysetup.
+//! Kernels, closures, core images, hash trees and sticks judged by the field's
+//! own tools: kmod, lddtree, grub-mkimage, veritysetup, sgdisk and sfdisk.
 
 mod closure;
 mod depmod;
 mod grub;
 mod kernel;
 mod verity;
+mod write;
 
 use std::io::Write;
 use std::path::PathBuf;
