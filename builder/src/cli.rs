@@ -2,6 +2,7 @@
 
 mod boot;
 mod depmod;
+mod deps;
 mod write;
 
 use std::io::Write;
@@ -103,6 +104,8 @@ enum Verb {
     },
     /// Write the indexes that modprobe and udev need beside a kernel's modules
     Depmod(depmod::Depmod),
+    /// Show which libraries programs need, without running them
+    Deps(deps::Deps),
 }
 
 /// What every verb that reads a profile takes.
@@ -128,6 +131,7 @@ impl Cli {
         let progress = Progress::for_stderr(self.quiet);
         match self.verb {
             Verb::Depmod(depmod) => depmod.run(&progress)?,
+            Verb::Deps(deps) => deps.run()?,
             Verb::Build { asked, output } => {
                 let plan = asked.plan()?;
                 let cache = asked.cache(&plan, &progress)?;

@@ -1,6 +1,8 @@
 //! Programs with all they need to be loaded, breadth first as the dynamic
 //! loader does it: ld.so(8), musl's ldso/dynlink.c.
 
+mod deps;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -11,6 +13,8 @@ use super::object::{Abi, Object};
 use super::search::{self, SystemDirs, absolute};
 use super::sysroot::{Step, Sysroot, steps};
 use super::{ElfError, Malformed, script};
+
+pub use deps::{Deps, deps};
 
 /// One entry that has to be in the image.
 #[derive(Debug, Clone)]
@@ -27,7 +31,7 @@ const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr
 /// The programs themselves, the interpreters of scripts, dynamic loaders and
 /// libraries, each once, in the order in which they were found to be needed.
 pub fn closure(sysroot: &dyn Sysroot, programs: &[TreePath], from: &Provenance) -> Result<Vec<Needed>, ElfError> {
-    let mut closure = Closure { sysroot, needed: Vec::new(), placed: BTreeSet::new(), objects: BTreeMap::new() };
+    let mut closure = Closure::new(sysroot);
     let mut open: VecDeque<(TreePath, Provenance)> =
         programs.iter().map(|path| (path.clone(), from.nearer(format!("program {path}")))).collect();
     let mut seen = BTreeSet::new();
@@ -57,12 +61,20 @@ struct Process {
 /// An object of a process.
 struct Loaded {
     object: Rc<Object>,
-    /// `$ORIGIN`: of the file for a program, of the path it was found by for a
-    /// library.
-    dir: TreePath,
+    /// As it was asked for.
+    name: String,
+    /// The file for a program, the path it was found by for a library; its
+    /// directory is `$ORIGIN`.
+    path: TreePath,
     /// Who asked for it first: an index, smaller than its own.
     parent: Option<usize>,
     from: Provenance,
+}
+
+impl Loaded {
+    fn dir(&self) -> TreePath {
+        self.path.parent().unwrap_or_default()
+    }
 }
 
 /// What an object asks for: the first of these names that is found.
@@ -82,7 +94,11 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl Closure<'_> {
+impl<'a> Closure<'a> {
+    fn new(sysroot: &'a dyn Sysroot) -> Self {
+        Self { sysroot, needed: Vec::new(), placed: BTreeSet::new(), objects: BTreeMap::new() }
+    }
+
     /// Places a program and returns the programs that run it, if it is a script.
     fn add_program(&mut self, path: &TreePath, from: &Provenance) -> Result<Vec<(TreePath, Provenance)>, ElfError> {
         let missing = || ElfError::NoProgram { path: path.clone(), from: from.clone() };
@@ -114,16 +130,28 @@ impl Closure<'_> {
     }
 
     fn add_libraries(&mut self, program: Rc<Object>, path: &TreePath, from: &Provenance) -> Result<(), ElfError> {
+        self.start(program, path, from, Err).map(drop)
+    }
+
+    /// Loads all that a program needs; `missing` says whether to go on without
+    /// what is not there.
+    fn start(
+        &mut self,
+        program: Rc<Object>,
+        path: &TreePath,
+        from: &Provenance,
+        mut missing: impl FnMut(ElfError) -> Result<(), ElfError>,
+    ) -> Result<Process, ElfError> {
         let interpreter = program.interpreter.clone();
         let mut names = BTreeSet::new();
         if let Some(interpreter) = &interpreter {
-            self.add_loader(interpreter, &mut names, from)?;
+            self.add_loader(interpreter, &mut names, from).or_else(&mut missing)?;
         }
-        let mut process = Process {
-            dirs: search::system_dirs(self.sysroot, interpreter.as_deref(), program.abi)?,
-            is_musl: interpreter.as_deref().and_then(search::musl_arch).is_some(),
-            loaded: vec![Loaded { object: program, dir: dir_of(path), parent: None, from: from.clone() }],
-        };
+        let dirs = search::system_dirs(self.sysroot, interpreter.as_deref(), program.abi)?;
+        let name = String::from_utf8_lossy(path.name()).into_owned();
+        let program = Loaded { object: program, name, path: path.clone(), parent: None, from: from.clone() };
+        let is_musl = interpreter.as_deref().and_then(search::musl_arch).is_some();
+        let mut process = Process { dirs, is_musl, loaded: vec![program] };
         let mut next = 0;
         while next < process.loaded.len() {
             let object = process.loaded[next].object.clone();
@@ -133,29 +161,29 @@ impl Closure<'_> {
                 if wanted.names.iter().any(is_there) {
                     continue;
                 }
-                if let Some((name, library)) = self.find_wanted(&wanted, next, &process)? {
-                    names.insert(name);
-                    names.extend(library.object.soname.clone());
-                    process.loaded.push(library);
+                match self.find_wanted(&wanted, next, &process) {
+                    Ok(Some(library)) => {
+                        names.insert(library.name.clone());
+                        names.extend(library.object.soname.clone());
+                        process.loaded.push(library);
+                    }
+                    Ok(None) => {}
+                    Err(error @ ElfError::Missing { .. }) => missing(error)?,
+                    Err(error) => return Err(error),
                 }
             }
             next += 1;
         }
-        Ok(())
+        Ok(process)
     }
 
     /// `None` if it is not there and its user does without the feature.
-    fn find_wanted(
-        &mut self,
-        wanted: &Wanted<'_>,
-        by: usize,
-        process: &Process,
-    ) -> Result<Option<(String, Loaded)>, ElfError> {
+    fn find_wanted(&mut self, wanted: &Wanted<'_>, by: usize, process: &Process) -> Result<Option<Loaded>, ElfError> {
         let user = &process.loaded[by].from;
         for name in wanted.names {
             let from = user.nearer(format!("{} {name}", wanted.relation));
             if let Some((path, object)) = self.find_library(name, by, process, &from)? {
-                return Ok(Some((name.clone(), Loaded { object, dir: dir_of(&path), parent: Some(by), from })));
+                return Ok(Some(Loaded { object, name: name.clone(), path, parent: Some(by), from }));
             }
         }
         if wanted.required {
@@ -192,10 +220,10 @@ impl Closure<'_> {
         process: &Process,
         from: &Provenance,
     ) -> Result<Option<(TreePath, Rc<Object>)>, ElfError> {
-        let Loaded { object, dir, .. } = &process.loaded[by];
-        let abi = object.abi;
+        let user = &process.loaded[by];
+        let abi = user.object.abi;
         if name.contains('/') {
-            let path = absolute(&expand(name, dir, abi));
+            let path = absolute(&expand(name, &user.dir(), abi));
             return Ok(path.map(|path| self.fitting(&path, abi, from)).transpose()?.flatten());
         }
         let dirs = &process.dirs;
@@ -295,7 +323,7 @@ impl Closure<'_> {
 fn own_dirs(by: usize, process: &Process) -> Vec<TreePath> {
     let Process { loaded, is_musl, .. } = process;
     let expanded = |user: &Loaded, list: &[String]| -> Vec<TreePath> {
-        list.iter().filter_map(|dir| absolute(&expand(dir, &user.dir, user.object.abi))).collect()
+        list.iter().filter_map(|dir| absolute(&expand(dir, &user.dir(), user.object.abi))).collect()
     };
     if let (Some(runpath), false) = (&loaded[by].object.runpath, is_musl) {
         return expanded(&loaded[by], runpath);
@@ -312,10 +340,6 @@ fn own_dirs(by: usize, process: &Process) -> Vec<TreePath> {
         next = user.parent;
     }
     dirs
-}
-
-fn dir_of(path: &TreePath) -> TreePath {
-    path.parent().unwrap_or_default()
 }
 
 /// `$ORIGIN`, `$LIB` and `$PLATFORM`, with and without braces.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use builder::elf::{HostSysroot, closure};
+use builder::elf::{HostSysroot, closure, deps};
 use tree::{Kind, Provenance, TreePath};
 
 use crate::{output, tool};
@@ -27,8 +27,10 @@ fn closures_equal_those_of_lddtree() {
     for program in PROGRAMS.split_whitespace().filter(is_elf) {
         // It is written in Python, and its ELF library is that of the system's.
         let theirs = output(Command::new(&lddtree).args(["-l", program]).env("PATH", "/usr/bin:/bin"));
+        let path = TreePath::new(program).unwrap();
+        assert_eq!(deps(&HostSysroot::new("/"), &path).unwrap().list(), theirs, "{program}");
         let theirs: BTreeSet<PathBuf> = theirs.lines().map(|line| fs::canonicalize(line).unwrap()).collect();
-        let needed = closure(&HostSysroot::new("/"), &[TreePath::new(program).unwrap()], &Provenance::new("test"));
+        let needed = closure(&HostSysroot::new("/"), &[path], &Provenance::new("test"));
         let needed = needed.unwrap();
         let files = needed.iter().filter(|needed| matches!(needed.leaf.kind, Kind::File(_)));
         let ours: BTreeSet<PathBuf> = files.map(|needed| PathBuf::from(needed.path.to_string())).collect();
