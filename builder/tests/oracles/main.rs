@@ -1,10 +1,11 @@
-//! Kernels, closures, core images, hash trees and sticks judged by the field's
-//! own tools: kmod, lddtree, grub-mkimage, veritysetup, sgdisk and sfdisk.
+//! What is made here, judged by the field's own tools: kmod, lddtree,
+//! grub-mkimage, veritysetup, sgdisk and sfdisk, unsquashfs and Linux itself.
 
 mod closure;
 mod depmod;
 mod grub;
 mod kernel;
+mod squashfs;
 mod verity;
 mod write;
 
