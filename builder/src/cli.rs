@@ -3,6 +3,7 @@
 mod boot;
 mod depmod;
 mod deps;
+mod squashfs;
 mod write;
 
 use std::io::Write;
@@ -106,6 +107,8 @@ enum Verb {
     Depmod(depmod::Depmod),
     /// Show which libraries programs need, without running them
     Deps(deps::Deps),
+    /// Pack a folder or a tar as a squashfs, and nothing else
+    Squashfs(squashfs::Squashfs),
 }
 
 /// What every verb that reads a profile takes.
@@ -132,6 +135,7 @@ impl Cli {
         match self.verb {
             Verb::Depmod(depmod) => depmod.run(&progress)?,
             Verb::Deps(deps) => deps.run()?,
+            Verb::Squashfs(squashfs) => squashfs.run(&progress)?,
             Verb::Build { asked, output } => {
                 let plan = asked.plan()?;
                 let cache = asked.cache(&plan, &progress)?;
@@ -210,14 +214,7 @@ impl Asked {
     }
 
     fn request(&self) -> Result<Request> {
-        let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
-            Ok(text) => {
-                let seconds = text.trim().parse().ok().filter(|seconds| (0..=i64::from(u32::MAX)).contains(seconds));
-                Some(seconds.with_context(|| format!("SOURCE_DATE_EPOCH={text}: not seconds from 1970 to 2106"))?)
-            }
-            Err(_) => None,
-        };
-        Ok(Request { append: self.append.clone(), epoch })
+        Ok(Request { append: self.append.clone(), epoch: epoch()? })
     }
 
     /// The cache, filled first if that was asked for.
@@ -241,6 +238,13 @@ impl Asked {
         let epoch = self.request()?.epoch.unwrap_or(DEFAULT_EPOCH);
         Ok((listed::build(&self.profile, compress.parse()?, epoch, &output)?, output))
     }
+}
+
+/// SOURCE_DATE_EPOCH, where it is set.
+fn epoch() -> Result<Option<i64>> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let seconds = text.trim().parse().ok().filter(|seconds| (0..=i64::from(u32::MAX)).contains(seconds));
+    Ok(Some(seconds.with_context(|| format!("SOURCE_DATE_EPOCH={text}: not seconds from 1970 to 2106"))?))
 }
 
 /// 2 for a profile that is wrong and for what `diff` cannot compare, 1 for everything else; clap's own errors

@@ -18,6 +18,7 @@ pub mod newc;
 pub mod opened;
 pub mod overlay;
 pub mod package;
+pub mod packed;
 pub mod plan;
 pub mod profile;
 pub mod progress;

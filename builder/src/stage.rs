@@ -275,7 +275,7 @@ fn lay(tree: &mut Tree, over: Tree, place: &Place, notes: &mut Vec<String>) -> R
 
 /// `boot/initrd.img*` or `var/cache/apt/*`: a glob over whole paths, in which
 /// `*` stops at no slash.
-fn exclude_paths(tree: &mut Tree, glob: &str) {
+pub(crate) fn exclude_paths(tree: &mut Tree, glob: &str) {
     let glob = glob.trim_start_matches('/');
     let doomed: Vec<TreePath> = tree
         .walk()

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use tree::Content;
+use tree::{Content, ContentReader};
 
 /// A stretch of a file: all of it, or its end.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,15 @@ pub(super) struct Piece<'a> {
 pub(super) struct Placed<'a, P> {
     /// The lengths that more than one piece has: only these are worth a look.
     shared: HashMap<u64, bool>,
-    known: HashMap<(u64, u64), Vec<(Piece<'a>, P)>>,
+    known: HashMap<(u64, u64), Vec<Known<'a, P>>>,
+}
+
+struct Known<'a, P> {
+    piece: Piece<'a>,
+    place: P,
+    /// Of the whole piece, once somebody asked: many files that differ in
+    /// their last byte alone must not each be read against all others.
+    print: Option<u64>,
 }
 
 impl<'a, P: Copy> Placed<'a, P> {
@@ -39,10 +47,16 @@ impl<'a, P: Copy> Placed<'a, P> {
     }
 
     /// Where a piece of these very bytes was placed.
-    pub(super) fn find(&self, mark: Mark, piece: Piece<'_>) -> io::Result<Option<P>> {
-        for (placed, place) in self.candidates(mark) {
-            if same(*placed, piece)? {
-                return Ok(Some(*place));
+    pub(super) fn find(&mut self, mark: Mark, piece: Piece<'_>) -> io::Result<Option<P>> {
+        let Some(candidates) = self.known.get_mut(&(mark.len, mark.print)) else { return Ok(None) };
+        let print = whole_print(piece)?;
+        for known in candidates {
+            let known_print = match known.print {
+                Some(print) => print,
+                None => *known.print.insert(whole_print(known.piece)?),
+            };
+            if known_print == print && same(known.piece, piece)? {
+                return Ok(Some(known.place));
             }
         }
         Ok(None)
@@ -50,20 +64,16 @@ impl<'a, P: Copy> Placed<'a, P> {
 
     /// [`Placed::find`] for a piece that is in memory.
     pub(super) fn find_bytes(&self, mark: Mark, bytes: &[u8]) -> io::Result<Option<P>> {
-        for (placed, place) in self.candidates(mark) {
-            if placed.content.open_at()?.read(placed.offset, placed.len)? == bytes {
-                return Ok(Some(*place));
+        for known in self.known.get(&(mark.len, mark.print)).map_or(&[][..], Vec::as_slice) {
+            if known.piece.content.open_at()?.read(known.piece.offset, known.piece.len)? == bytes {
+                return Ok(Some(known.place));
             }
         }
         Ok(None)
     }
 
     pub(super) fn add(&mut self, mark: Mark, piece: Piece<'a>, place: P) {
-        self.known.entry((mark.len, mark.print)).or_default().push((piece, place));
-    }
-
-    fn candidates(&self, mark: Mark) -> &[(Piece<'a>, P)] {
-        self.known.get(&(mark.len, mark.print)).map_or(&[], Vec::as_slice)
+        self.known.entry((mark.len, mark.print)).or_default().push(Known { piece, place, print: None });
     }
 }
 
@@ -75,28 +85,44 @@ pub(super) struct Mark {
 
 /// Fast, and no defence against made-up collisions: those cost time only.
 fn fingerprint(bytes: &[u8]) -> u64 {
-    // Odd, and its bits look random: the golden ratio's.
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |print: u64, word: u64| (print.rotate_left(23) ^ word).wrapping_mul(FACTOR);
     let (words, rest) = bytes.as_chunks::<8>();
     let print = words.iter().fold(bytes.len() as u64, |print, word| mix(print, u64::from_le_bytes(*word)));
     rest.iter().fold(print, |print, byte| mix(print, u64::from(*byte)))
 }
 
+fn mix(print: u64, word: u64) -> u64 {
+    // Odd, and its bits look random: the golden ratio's.
+    (print.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+const STEP: usize = 64 << 10;
+
+fn reader(piece: Piece<'_>) -> io::Result<ContentReader> {
+    piece.content.slice(piece.offset, piece.len).ok_or(io::ErrorKind::UnexpectedEof)?.reader()
+}
+
+fn whole_print(piece: Piece<'_>) -> io::Result<u64> {
+    let mut reader = reader(piece)?;
+    let mut buffer = vec![0; STEP];
+    let (mut print, mut left) = (0, piece.len);
+    while left > 0 {
+        let step = left.min(STEP as u64) as usize;
+        reader.read_exact(&mut buffer[..step])?;
+        print = mix(print, fingerprint(&buffer[..step]));
+        left -= step as u64;
+    }
+    Ok(print)
+}
+
 fn same(a: Piece<'_>, b: Piece<'_>) -> io::Result<bool> {
-    const STEP: u64 = 64 << 10;
     if a.len != b.len {
         return Ok(false);
     }
-    let part = |piece: Piece<'_>| {
-        let slice = piece.content.slice(piece.offset, piece.len).ok_or(io::ErrorKind::UnexpectedEof)?;
-        slice.reader()
-    };
-    let (mut a_reader, mut b_reader) = (part(a)?, part(b)?);
-    let mut buffers = (vec![0; STEP as usize], vec![0; STEP as usize]);
+    let (mut a_reader, mut b_reader) = (reader(a)?, reader(b)?);
+    let mut buffers = (vec![0; STEP], vec![0; STEP]);
     let mut left = a.len;
     while left > 0 {
-        let step = left.min(STEP) as usize;
+        let step = left.min(STEP as u64) as usize;
         a_reader.read_exact(&mut buffers.0[..step])?;
         b_reader.read_exact(&mut buffers.1[..step])?;
         if buffers.0[..step] != buffers.1[..step] {

@@ -1,6 +1,7 @@
 //! The contents of all files, block by block: what is a hole, what is there
 //! already, and what goes on its way to the codec.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use tree::TreePath;
@@ -55,13 +56,24 @@ pub(super) struct Packed {
 
 pub(super) fn pack(files: &[File<'_>], options: &Options, feed: &mut Feed) -> Result<Packed, SquashfsError> {
     let mut packer = Packer::new(files, options, feed);
-    for file in files {
-        let place = packer.file(file)?;
-        packer.packed.places.push(place);
+    packer.packed.places.resize(files.len(), 0);
+    for n in order(files, &options.first) {
+        packer.packed.places[n] = packer.file(&files[n])?;
     }
     let mut packed = packer.packed;
     packed.fragments = packer.fragments.finish(packer.feed)?;
     Ok(packed)
+}
+
+/// The files as they are stored: the listed ones as listed, then the rest.
+fn order(files: &[File<'_>], first: &[TreePath]) -> Vec<usize> {
+    let mut ranks = HashMap::new();
+    for (rank, path) in first.iter().enumerate() {
+        ranks.entry(path).or_insert(rank);
+    }
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by_key(|n| ranks.get(files[*n].path).copied().unwrap_or(usize::MAX));
+    order
 }
 
 struct Packer<'a, 'f> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use tree::TreePath;
+
 use crate::compress::{Codec, CodecKind};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +20,16 @@ pub struct Options {
     pub tail_packing: bool,
     /// Compress inodes, directories and the other tables.
     pub pack_tables: bool,
+    /// Files that are stored before all others, in this order: those that a
+    /// boot reads. Paths that are not there are passed over.
+    pub first: Vec<TreePath>,
 }
 
 impl Options {
     pub fn new(compression: Compression) -> Self {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let block_size = BlockSize::default();
-        Self { compression, block_size, jobs, epoch: 0, tail_packing: false, pack_tables: true }
+        Self { compression, block_size, jobs, epoch: 0, tail_packing: false, pack_tables: true, first: Vec::new() }
     }
 }
 
