@@ -22,7 +22,7 @@ use crate::overlay::{self, NewRoot};
 use crate::plan::RootPlan;
 use crate::rescue::{self, Answer, Policy};
 use crate::status::{State, Status};
-use crate::{early, preflight, ram};
+use crate::{early, preflight, ram, unpacked};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -58,6 +58,8 @@ impl Boot {
         let mut status = Status::new();
 
         status.begin(State::Early);
+        // Before anything is mounted over what the kernel unpacked.
+        let unpacked = unpacked::check();
         let faults = early::prepare();
         log::open_kernel();
         log::open_file();
@@ -80,6 +82,12 @@ impl Boot {
             warn!("{note}");
         }
         status.end();
+        if let Err(fault) = unpacked {
+            error!("{fault}");
+            status.fail(&fault);
+            status.save();
+            rescue::refuse(&fault, State::Early.name());
+        }
 
         status.begin(State::Devices);
         let kmods = Kmods::new(read_index(&mut status), &cmdline.blacklist);

@@ -40,6 +40,8 @@ pub mod initramfs {
     pub const INIT: &str = "/init";
     /// See [`crate::facts`].
     pub const FACTS: &str = "/etc/live/image";
+    /// Last in the archive: see [`crate::contents`].
+    pub const CONTENTS: &str = "/etc/live/contents";
     /// See [`crate::kmods`]; its paths are relative to [`MODULES`] and the release.
     pub const KMODS: &str = "/etc/live/kmods";
     pub const MODULES: &str = "/lib/modules";

@@ -8,6 +8,8 @@ use std::fmt;
 pub(crate) enum Code {
     /// A mount that everything after it needs.
     Mount,
+    /// Not all of our archive is here.
+    Initramfs,
     /// The image's own facts, in the initramfs.
     Facts,
     NoMedium,
@@ -35,6 +37,7 @@ impl Code {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mount => "E_MOUNT",
+            Self::Initramfs => "E_INITRAMFS",
             Self::Facts => "E_FACTS",
             Self::NoMedium => "E_NO_MEDIUM",
             Self::Timeout => "E_TIMEOUT",

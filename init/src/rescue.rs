@@ -60,11 +60,16 @@ pub(crate) fn catch_panics() {
         let fault = Fault::new(Code::Panic, panic.to_string().replace('\n', " "))
             .advise("this is a mistake in /init: please report it with the lines above; reboot to try again");
         error!("{fault}");
-        loop {
-            // Neither answer can be given: the state they would go on from is lost.
-            let _ = ask(&fault, "panic", None, &[]);
-        }
+        refuse(&fault, "panic");
     }));
+}
+
+/// Nothing goes on from here: no answer leads further, and the policy is done
+/// when there is none.
+pub(crate) fn refuse(fault: &Fault, state: &str) -> ! {
+    loop {
+        let _ = ask(fault, state, None, &[]);
+    }
 }
 
 /// Returns what somebody answered; without an answer, the policy is done.
@@ -105,6 +110,9 @@ pub(crate) fn ask(fault: &Fault, state: &str, mut devices: Option<&mut Devices>,
                     Command::Continue => return Answer::Continue,
                     Command::Shell if policy.shell == Shell::Never => {
                         console.write("no shell: the command line forbids it\n");
+                    }
+                    Command::Shell if fault.code == Code::Initramfs => {
+                        console.write("no shell: it would be one of a damaged archive\n");
                     }
                     Command::Shell => console.start_shell(),
                     Command::Reboot => end(Action::Reboot),
