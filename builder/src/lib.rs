@@ -6,6 +6,7 @@ pub mod boot;
 pub mod bootloader;
 pub mod builtin;
 pub mod compress;
+pub mod contents;
 pub mod deb;
 pub mod digest;
 pub mod elf;

@@ -4,16 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use init::contract::initramfs as at;
 use tree::{Item, Kind, LeafId, Node, Tree, TreePath};
-
-/// Bits of `st_mode` for each type, inode(7).
-const S_IFIFO: u32 = 0o010_000;
-const S_IFCHR: u32 = 0o020_000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFBLK: u32 = 0o060_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFLNK: u32 = 0o120_000;
-const S_IFSOCK: u32 = 0o140_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NewcError {
@@ -27,21 +19,25 @@ pub enum NewcError {
     Write(#[from] io::Error),
 }
 
-/// Writes the tree; `/init` comes first, since the kernel starts it even from
-/// an archive that is cut off behind it, and it can then say so.
+/// All but the root, in the archive's order. `/init` comes first, since the
+/// kernel starts it even from an archive that is cut off behind it; and last
+/// the list of [`crate::contents`], by which it sees that.
+pub fn order(tree: &Tree) -> Vec<Item<'_>> {
+    let named = |path: &str| TreePath::new(path).expect("a plain path");
+    let (init, contents) = (named(at::INIT), named(at::CONTENTS));
+    let between = tree.walk().filter(|item| !item.path.is_root() && *item.path != init && *item.path != contents);
+    tree.get(&init).into_iter().chain(between).chain(tree.get(&contents)).collect()
+}
+
+/// Writes the tree.
 ///
 /// Inodes are numbered in the order written. The data of a hard-linked file
 /// stands at its last link, where every reader expects it.
 pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
-    let init = TreePath::new("init").expect("a plain name");
-    let first = tree.get(&init);
-    let rest = tree.walk().filter(|item| !item.path.is_root() && *item.path != init);
-    let items: Vec<Item<'_>> = first.into_iter().chain(rest).collect();
-
     let mut archive = Archive { out, written: 0 };
     let mut inodes = BTreeMap::<LeafId, Shared>::new();
     let mut next_inode = 1;
-    for item in items {
+    for item in order(tree) {
         let (inode, links, with_data) = match item.node {
             Node::Dir => (next_inode, 2, false),
             Node::Leaf { id, links, .. } => {
@@ -56,6 +52,22 @@ pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
         archive.entry(&item, inode, links, with_data)?;
     }
     archive.trailer()
+}
+
+/// Its `st_mode`, with the types of inode(7).
+pub fn mode(item: &Item<'_>) -> u32 {
+    let file_type = match item.node {
+        Node::Dir => 0o040_000,
+        Node::Leaf { kind, .. } => match kind {
+            Kind::File(_) => 0o100_000,
+            Kind::Symlink(_) => 0o120_000,
+            Kind::CharDevice { .. } => 0o020_000,
+            Kind::BlockDevice { .. } => 0o060_000,
+            Kind::Fifo => 0o010_000,
+            Kind::Socket => 0o140_000,
+        },
+    };
+    file_type | item.meta.mode
 }
 
 struct Shared {
@@ -78,34 +90,23 @@ impl Archive<'_> {
         };
         let mut header = Header { inode, links, name: item.path.as_bytes(), ..Header::default() };
         let mut data = Data::None;
-        let file_type = match item.node {
-            Node::Dir => S_IFDIR,
-            Node::Leaf { kind, .. } => match kind {
-                Kind::File(content) => {
-                    if with_data {
-                        header.size = fits("its size", content.len())?;
-                        data = Data::Content(content);
-                    }
-                    S_IFREG
+        if let Node::Leaf { kind, .. } = item.node {
+            match kind {
+                Kind::File(content) if with_data => {
+                    header.size = fits("its size", content.len())?;
+                    data = Data::Content(content);
                 }
                 Kind::Symlink(target) => {
                     header.size = fits("its target's length", target.len() as u64)?;
                     data = Data::Bytes(target);
-                    S_IFLNK
                 }
-                Kind::CharDevice { major, minor } => {
+                Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
                     header.device = (*major, *minor);
-                    S_IFCHR
                 }
-                Kind::BlockDevice { major, minor } => {
-                    header.device = (*major, *minor);
-                    S_IFBLK
-                }
-                Kind::Fifo => S_IFIFO,
-                Kind::Socket => S_IFSOCK,
-            },
-        };
-        header.mode = file_type | item.meta.mode;
+                Kind::File(_) | Kind::Fifo | Kind::Socket => {}
+            }
+        }
+        header.mode = mode(item);
         header.owner = (item.meta.uid, item.meta.gid);
         header.mtime = fits("its mtime", item.meta.mtime.max(0) as u64)?;
         self.header(&header)?;
@@ -219,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn init_comes_first_and_directories_before_their_files() {
+    fn init_comes_first_and_the_list_last_and_directories_before_their_files() {
         let from = Provenance::new("test");
         let mut tree = Tree::new();
-        for name in ["bin/sh", "init", "etc/x"] {
+        for name in ["bin/sh", "init", "etc/live/contents", "etc/x"] {
             tree.insert_file(path(name), 0o755, Content::from(name.to_owned()), from.clone()).unwrap();
         }
         let names: Vec<_> = entries(&archive(&tree)).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["init", "bin", "bin/sh", "etc", "etc/x"]);
+        assert_eq!(names, ["init", "bin", "bin/sh", "etc", "etc/live", "etc/x", "etc/live/contents"]);
     }
 
     #[test]

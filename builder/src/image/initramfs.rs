@@ -9,10 +9,10 @@ use tree::{Content, Provenance, TreePath};
 
 use super::scratch::{encode, spanned};
 use crate::compress::Decoder;
-use crate::newc;
 use crate::plan::Plan;
 use crate::progress::{self, Progress};
 use crate::stage::Staged;
+use crate::{contents, newc};
 
 pub(super) fn facts_provenance() -> Provenance {
     Provenance::new("facts of this image").because("every initramfs has it")
@@ -38,6 +38,7 @@ pub fn encode_initramfs(
     let path = TreePath::new(at::FACTS).expect("a plain path");
     tree.insert_file(path, 0o644, Content::from(facts.print()), facts_provenance())?;
     tree.for_each_meta(|meta| meta.mtime = plan.epoch);
+    contents::add(&mut tree, plan.epoch)?;
     let file = encode(scratch, plan.initramfs.compress, Decoder::Kernel, |out| Ok(newc::write(&tree, out)?))?;
     let content = spanned(file, "the initramfs")?;
     step.done(&format!(
