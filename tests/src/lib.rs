@@ -6,3 +6,4 @@ pub mod oracle;
 pub mod qmp;
 pub mod tiny;
 pub mod vm;
+pub mod vmlinux;

@@ -3,6 +3,7 @@
 //! its own (harness::vm), so that no accident passes for success.
 
 mod damaged;
+mod initramfs;
 mod iso_file;
 mod overlay;
 mod ram;
