@@ -13,7 +13,7 @@ use tree::{Content, Provenance, Tree, TreePath};
 use super::payload::EncodedPart;
 use crate::bootloader::{self, Booted, Loaders, Shared, UefiBoot};
 use crate::digest;
-use crate::plan::Plan;
+use crate::plan::{BootPlan, Plan};
 use crate::profile::DiskLayout;
 use crate::progress::{self, Progress};
 use crate::source::Sources;
@@ -35,7 +35,10 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
     }
     sum.update(digest::content(&sources.kernel.image).context("the kernel")?);
     sum.update(digest::tree(&staged.initramfs).context("the initramfs")?);
-    sum.update(format!("{}\n{:?}\n", plan.initramfs.compress, plan.boot));
+    // Files count by what is in them, below, and not by where they were.
+    let boot = BootPlan { files: None, memtest: None, shell: None, ..plan.boot.clone() };
+    let (epoch, version) = (plan.epoch, env!("CARGO_PKG_VERSION"));
+    sum.update(format!("{}\n{boot:?}\n{}\n{epoch}\n{version}\n", plan.initramfs.compress, plan.media_sum));
     for (name, content) in sources.loaders.iter() {
         sum.update(name);
         sum.update(digest::content(content).context("the boot loader")?);
@@ -115,6 +118,7 @@ pub fn write_iso(
         volume_set: boot_id.volume_set(),
         application: APPLICATION.into(),
         joliet: true,
+        media_sum: plan.media_sum,
         boot: boots.then_some(iso::Boot { bios, efi }),
         system_area,
         ..iso::Image::new(tree, plan.label.clone(), plan.epoch)

@@ -1,13 +1,15 @@
 //! `[boot]` resolved: every loader chosen, every entry with its whole command
 //! line, and combinations that cannot work refused.
 
+mod combinations;
+
 use std::path::{Path, PathBuf};
 
 use init::contract::{Mode, params};
 
 use super::Request;
 use super::resolve::{Resolver, is_file_name, is_package_name, is_verified, split_source};
-use crate::profile::{BiosLoader, BootSection, DiskLayout, Located, Place, Problem, Profile, UefiLoader};
+use crate::profile::{BiosLoader, DiskLayout, Located, Place, Problem, Profile, UefiLoader};
 
 /// The kernel's COMMAND_LINE_SIZE on x86.
 const COMMAND_LINE_SIZE: usize = 2048;
@@ -28,6 +30,8 @@ pub struct BootPlan {
     /// By shim and the distribution's signed loader, so that Secure Boot holds.
     pub signed: bool,
     pub layout: DiskLayout,
+    /// Looked into for the loaders' files before packages and this system.
+    pub files: Option<Located<PathBuf>>,
     /// Seconds until the first entry starts by itself; 0 starts it at once.
     pub timeout: u32,
     /// Speed of the first serial line, where a BIOS loader shows its menu too.
@@ -62,6 +66,7 @@ impl BootPlan {
             uefi: UefiLoader::Grub,
             signed: false,
             layout: DiskLayout::Gpt,
+            files: None,
             timeout: 5,
             serial: Some(9600),
             memtest: None,
@@ -93,7 +98,7 @@ impl Resolver<'_> {
     pub(super) fn boot(&mut self, profile: &Profile, request: &Request) -> BootPlan {
         let section = &profile.boot;
         let entries = self.entries(profile, request);
-        self.check_combinations(section);
+        self.problems.extend(combinations::problems(section));
         let layout = written(section.layout.as_ref(), DiskLayout::Gpt);
         let bios = if layout == DiskLayout::UefiOnly { BiosLoader::None } else { BiosLoader::Isolinux };
         BootPlan {
@@ -101,6 +106,7 @@ impl Resolver<'_> {
             uefi: written(section.uefi.as_ref(), UefiLoader::Grub),
             signed: written(section.signed.as_ref(), false),
             layout,
+            files: section.files.as_ref().and_then(|from| self.loader_folder(from)),
             timeout: section.timeout.unwrap_or(if entries.len() > 1 { 5 } else { 0 }),
             serial: Some(section.serial.unwrap_or(SERIAL_SPEED)).filter(|speed| *speed != 0),
             memtest: section.memtest.as_ref().and_then(|from| self.program_file(from)),
@@ -109,33 +115,14 @@ impl Resolver<'_> {
         }
     }
 
-    /// Each is impossible whatever else the profile says.
-    fn check_combinations(&mut self, section: &BootSection) {
-        let bios = section.bios.as_ref().filter(|bios| bios.value != BiosLoader::None);
-        let no_bios = section.bios.as_ref().filter(|bios| bios.value == BiosLoader::None);
-        let not_grub = section.uefi.as_ref().filter(|uefi| uefi.value != UefiLoader::Grub);
-        let no_uefi = section.uefi.as_ref().filter(|uefi| uefi.value == UefiLoader::None);
-        let layout = |wanted| section.layout.as_ref().filter(move |layout| layout.value == wanted);
-        let mut refuse = |place: &Place, what: &str, remedy: &str| {
-            self.problems.push(Problem::new(place, what).remedy(remedy));
+    fn loader_folder(&mut self, from: &Located<String>) -> Option<Located<PathBuf>> {
+        let Some(path) = from.value.strip_prefix("dir:") else {
+            let problem = Problem::new(&from.place, format!("no source of boot loaders: `{}`", from.value));
+            self.problems.push(problem.remedy("`dir:PATH`: a folder with the files in it, or below it"));
+            return None;
         };
-        if let (Some(layout), Some(_)) = (layout(DiskLayout::UefiOnly), bios) {
-            refuse(&layout.place, "a layout for UEFI only, and a loader for BIOS", "leave out one of the two");
-        }
-        if let (Some(layout), Some(_)) = (layout(DiskLayout::UefiOnly), no_uefi) {
-            refuse(&layout.place, "a layout for UEFI only, and no loader for UEFI", "`uefi = \"grub\"`");
-        }
-        if let (Some(layout), Some(_)) = (layout(DiskLayout::Isohybrid), no_bios) {
-            let remedy = "isohybrid is a way for a BIOS to start the image: `layout = \"gpt\"` or `\"mbr\"` do without";
-            refuse(&layout.place, "an isohybrid layout, and no loader for BIOS", remedy);
-        }
-        if let (Some(signed), Some(uefi)) = (section.signed.as_ref().filter(|signed| signed.value), not_grub) {
-            let what = format!("signed loaders are shim and GRUB, and `boot.uefi` is \"{}\"", uefi.value.name());
-            refuse(&signed.place, &what, "`uefi = \"grub\"`, or sign that loader yourself and leave `signed` out");
-        }
-        if let (Some(shell), Some(_)) = (&section.shell, no_uefi) {
-            refuse(&shell.place, "a UEFI shell, and no loader for UEFI", "leave out one of the two");
-        }
+        let value = self.existing(from, path, Path::is_dir, "a folder")?;
+        Some(Located { value, place: from.place.clone() })
     }
 
     fn program_file(&mut self, from: &Located<String>) -> Option<Located<ProgramFile>> {

@@ -46,6 +46,8 @@ pub struct Plan {
     pub initramfs: InitramfsPlan,
     pub payload: Payload,
     pub boot: BootPlan,
+    /// isomd5sum's checksum in the image, for `checkisomd5`.
+    pub media_sum: bool,
     /// What is allowed and yet worth saying.
     pub advice: Vec<String>,
 }

@@ -28,6 +28,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     line::<()>(f, "uefi", &format!("{}{signed}", plan.boot.uefi.name()), None)?;
     line::<()>(f, "layout", plan.boot.layout.name(), None)?;
     line::<()>(f, "timeout", &format!("{} s", plan.boot.timeout), None)?;
+    if let Some(files) = &plan.boot.files {
+        line(f, "files", &shown(&files.value), Some(files))?;
+    }
     for (key, program) in [("memtest", &plan.boot.memtest), ("shell", &plan.boot.shell)] {
         if let Some(program) = program {
             line(f, key, &program_file(&program.value), Some(program))?;
@@ -36,6 +39,8 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     for entry in &plan.boot.entries {
         line::<()>(f, "entry", &format!("{:?} {:?}", entry.title, entry.cmdline), None)?;
     }
+    writeln!(f, "\nimage")?;
+    line::<()>(f, "media_sum", if plan.media_sum { "yes" } else { "no" }, None)?;
     for advice in &plan.advice {
         writeln!(f, "\nadvice     {advice}")?;
     }

@@ -69,6 +69,7 @@ impl Resolver<'_> {
             initramfs: InitramfsPlan { compress: compress?, parts },
             payload: payload?,
             boot,
+            media_sum: profile.image.media_sum.as_ref().is_none_or(|wanted| wanted.value),
             advice: Vec::new(),
         };
         plan.advice = advice(&plan);
@@ -398,6 +399,9 @@ boot
   timeout  5 s
   entry    "Start" "quiet splash extra=1"
   entry    "Serial" "quiet splash console=ttyS0 extra=1"
+
+image
+  media_sum yes
 "#;
         assert_eq!(resolve(dir.path(), OVERLAY, &request).unwrap(), wanted);
     }
@@ -433,6 +437,9 @@ boot
   layout   gpt
   timeout  0 s
   entry    "Start tiny" ""
+
+image
+  media_sum yes
 
 advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
 "#;

@@ -10,6 +10,8 @@ pub struct BootSection {
     /// Shim and the distribution's signed loader, for Secure Boot.
     pub signed: Option<Located<bool>>,
     pub layout: Option<Located<DiskLayout>>,
+    /// A folder with loaders' files of one's own.
+    pub files: Option<Located<String>>,
     /// Seconds.
     pub timeout: Option<u32>,
     /// Bits per second; 0 keeps the menu off the serial line.
@@ -90,13 +92,14 @@ pub(super) fn section(mut section: Section<'_>) -> BootSection {
     let uefi = section.word("uefi", UefiLoader::WORDS);
     let signed = section.boolean("signed");
     let layout = section.word("layout", DiskLayout::WORDS);
+    let files = section.string("files");
     let timeout = section.integer("timeout", 0..=3599).map(|seconds| seconds.value as u32);
     let serial = section.integer("serial", 0..=115_200).map(|speed| speed.value as u32);
     let memtest = section.string("memtest");
     let shell = section.string("shell");
     let entries = section.sections("entry").into_iter().filter_map(entry).collect();
     section.finish();
-    BootSection { bios, uefi, signed, layout, timeout, serial, memtest, shell, entries }
+    BootSection { bios, uefi, signed, layout, files, timeout, serial, memtest, shell, entries }
 }
 
 fn entry(mut section: Section<'_>) -> Option<EntrySection> {

@@ -61,6 +61,7 @@ pub struct RootSection {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageSection {
     pub verity: Option<Located<bool>>,
+    pub media_sum: Option<Located<bool>>,
 }
 
 /// Either a finished archive (`from`), or one that is made from parts.
@@ -260,7 +261,7 @@ fn root_section_fields(mut section: Section<'_>) -> Option<RootSection> {
 }
 
 fn image_section(mut section: Section<'_>) -> ImageSection {
-    let fields = ImageSection { verity: section.boolean("verity") };
+    let fields = ImageSection { verity: section.boolean("verity"), media_sum: section.boolean("media_sum") };
     section.finish();
     fields
 }

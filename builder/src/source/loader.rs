@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tree::{Content, Item, Provenance, Tree};
 
-use super::SourceError;
 use super::cache::{Cache, Wanted};
+use super::{SourceError, bad};
 use crate::deb;
+use crate::profile::Located;
 
 /// A file that a boot loader is made of, or a folder with all files in it.
 #[derive(Debug)]
@@ -35,8 +36,18 @@ impl Need {
 
     /// The files of a package that it means, with their names.
     fn in_package(&self, tree: &Tree) -> Vec<(String, Content)> {
-        let found = |end: &&str| tree.walk().filter_map(|item| self.named(&item, end)).collect::<Vec<_>>();
-        self.paths.iter().map(found).find(|found| !found.is_empty()).unwrap_or_default()
+        self.ending(tree, self.paths.iter().copied())
+    }
+
+    /// The same in a folder of the user's, where no package's paths have to be.
+    fn in_folder(&self, tree: &Tree) -> Vec<(String, Content)> {
+        let bare = self.paths.iter().filter_map(|path| path.rsplit('/').next());
+        self.ending(tree, self.paths.iter().copied().chain(bare))
+    }
+
+    fn ending<'e>(&self, tree: &Tree, mut ends: impl Iterator<Item = &'e str>) -> Vec<(String, Content)> {
+        let found = |end: &str| tree.walk().filter_map(|item| self.named(&item, end)).collect::<Vec<_>>();
+        ends.find_map(|end| Some(found(end)).filter(|found| !found.is_empty())).unwrap_or_default()
     }
 
     fn named(&self, item: &Item<'_>, end: &str) -> Option<(String, Content)> {
@@ -52,9 +63,11 @@ impl Need {
 }
 
 /// What has to be fetched for `needs`, each package once.
-pub(super) fn wanted(needs: &[&Need]) -> Vec<Wanted> {
+pub(super) fn wanted(needs: &[&Need], own: Option<&Located<PathBuf>>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
-    for need in needs.iter().filter(|need| need.on_host().is_none()) {
+    // A folder that cannot be read is told when it is loaded.
+    let own = own.and_then(|dir| load_folder(dir).ok()).unwrap_or_default();
+    for need in needs.iter().filter(|need| need.in_folder(&own).is_empty() && need.on_host().is_none()) {
         if !wanted.contains(&need.wanted()) {
             wanted.push(need.wanted());
         }
@@ -69,14 +82,19 @@ pub struct LoaderFiles {
 }
 
 impl LoaderFiles {
-    /// The cache before this system's folders: what was fetched stays what is used.
-    pub(super) fn load(needs: &[&Need], cache: &Cache) -> Result<Self, SourceError> {
+    /// The cache before this system's folders: what was fetched stays what is
+    /// used. The user's own folder is before both.
+    pub(super) fn load(needs: &[&Need], own: Option<&Located<PathBuf>>, cache: &Cache) -> Result<Self, SourceError> {
         let mut packages: BTreeMap<PathBuf, Tree> = BTreeMap::new();
         let mut loaded = Self::default();
+        let own = own.map(load_folder).transpose()?.unwrap_or_default();
         for need in needs {
             let package = cache.path(&need.wanted());
             let from = Provenance::new(format!("boot loader file {}", need.name)).because("boot");
-            let (path, found) = if package.is_file() {
+            let given = need.in_folder(&own);
+            let (path, found) = if !given.is_empty() {
+                (PathBuf::new(), given)
+            } else if package.is_file() {
                 if !packages.contains_key(&package) {
                     packages.insert(package.clone(), deb::load(&package, &from)?);
                 }
@@ -107,6 +125,13 @@ impl LoaderFiles {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Content)> {
         self.files.iter().map(|(name, (content, _))| (name.as_str(), content))
     }
+}
+
+fn load_folder(dir: &Located<PathBuf>) -> Result<Tree, SourceError> {
+    let from =
+        Provenance::new("the boot loaders' folder").because(format!("profile {}: boot.files", dir.place.short()));
+    tree::host::load(&dir.value, tree::host::Owners::Root, &from)
+        .map_err(|e| bad(&dir.place, "the boot loaders' folder cannot be read", e))
 }
 
 fn host_files(name: &str, path: &Path) -> std::io::Result<Vec<(String, Content)>> {
@@ -153,6 +178,15 @@ mod tests {
             let found = found(&NEED, paths);
             assert_eq!(found.first().map(|(_, from)| from.as_str()), wanted, "{paths:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_the_users_needs_no_packages_paths() {
+        let mut tree = Tree::new();
+        let path = TreePath::new("mine/menu.c32").unwrap();
+        tree.insert_file(path, 0o644, Content::from(Vec::new()), Provenance::default()).unwrap();
+        assert!(NEED.in_package(&tree).is_empty());
+        assert_eq!(NEED.in_folder(&tree).len(), 1);
     }
 
     #[test]

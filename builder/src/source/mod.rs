@@ -73,7 +73,7 @@ pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
     {
         wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone() });
     }
-    wanted.extend(loader::wanted(&bootloader::needs(&plan.boot)));
+    wanted.extend(loader::wanted(&bootloader::needs(&plan.boot), plan.boot.files.as_ref()));
     wanted.extend(program::wanted(&plan.boot));
     wanted.retain(|wanted| !cache.path(wanted).is_file());
     wanted
@@ -90,7 +90,7 @@ impl Sources {
             Payload::Packages(_) => None,
         };
         let kernel = load_kernel(plan, cache, root.as_ref())?;
-        let mut loaders = LoaderFiles::load(&bootloader::needs(&plan.boot), cache)?;
+        let mut loaders = LoaderFiles::load(&bootloader::needs(&plan.boot), plan.boot.files.as_ref(), cache)?;
         for (extra, content, from) in program::load(&plan.boot, cache)? {
             loaders.insert(extra.need, content, from);
         }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cdfs-oracle")]
 mod cdfs;
+mod hybrid;
 mod initramfs;
 mod iso;
 mod sizes;

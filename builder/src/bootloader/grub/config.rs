@@ -51,7 +51,7 @@ fi
     }
     entries(&mut text, plan, "");
     for (title, platform, command, path) in [
-        (extra::MEMTEST_TITLE, "pc", "linux16", extra::MEMTEST_BIOS),
+        (extra::MEMTEST_TITLE, "pc", "linux", extra::MEMTEST_BIOS),
         (extra::MEMTEST_TITLE, "efi", "chainloader", extra::MEMTEST_UEFI),
         (extra::SHELL_TITLE, "efi", "chainloader", extra::SHELL),
     ] {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn programs_that_are_there_have_entries() {
         let text = menu_with(&plan(&[("x", "")]), &["memtest", "shell.efi"]);
-        assert!(text.contains("linux16 /boot/memtest\n") && text.contains("chainloader /boot/shell.efi\n"), "{text}");
+        assert!(text.contains("linux /boot/memtest\n") && text.contains("chainloader /boot/shell.efi\n"), "{text}");
         assert!(!text.contains("memtest.efi"), "{text}");
     }
 }

@@ -15,7 +15,6 @@ use super::modules::closure;
 pub const MODULES: &[&str] = &[
     "normal",
     "linux",
-    "linux16",
     "iso9660",
     "biosdisk",
     "part_gpt",
