@@ -67,6 +67,11 @@ impl Image {
         Ok(file)
     }
 
+    /// Where they all are.
+    pub fn files(&self) -> &Path {
+        &self.files
+    }
+
     /// The image's own kernel and initramfs, for QEMU to load directly.
     pub fn kernel(&self, cmdline: &str) -> Result<Kernel> {
         let initramfs = Some(self.file("boot/initramfs.img")?);

@@ -35,8 +35,8 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
             return Ok(());
         }
     };
-    for profile in ["tests/profiles/ram.toml", "tests/profiles/live.toml", "tests/profiles/grub.toml"] {
-        if let Err(error) = builder.fetch(profile) {
+    for profile in ["ram", "live", "grub", "systemd-boot", "uki"] {
+        if let Err(error) = builder.fetch(&format!("tests/profiles/{profile}.toml")) {
             // What needs it is skipped, and fails in CI.
             say(&format!("going on with what is in the cache: {error:#}"));
         }

@@ -6,6 +6,7 @@ mod cdfs;
 mod hybrid;
 mod initramfs;
 mod iso;
+mod loaders;
 mod sizes;
 mod squashfs;
 
