@@ -8,16 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const MUSL: &str = "x86_64-unknown-linux-musl";
-const GNU: &str = "x86_64-unknown-linux-gnu";
-
 fn main() {
     let out = PathBuf::from(var("OUT_DIR"));
     let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
     for input in ["init", "Cargo.toml", "Cargo.lock", "overlays", "profiles"] {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
-    build_init(&workspace, &out);
+    build_inits(&workspace, &out);
     copy_toybox(&out);
 
     let mut list = String::from("pub(super) static FILES: &[BuiltinFile] = &[\n");
@@ -28,40 +25,62 @@ fn main() {
     write(&out.join("builtin_files.rs"), list.as_bytes());
 }
 
-fn build_init(workspace: &Path, out: &Path) {
+/// One for the machine this `liveroot` is for, and for what LIVEROOT_INIT_FOR
+/// names; an empty file for every other.
+fn build_inits(workspace: &Path, out: &Path) {
+    println!("cargo::rerun-if-env-changed=LIVEROOT_INIT_FOR");
+    let more = env::var("LIVEROOT_INIT_FOR").unwrap_or_default();
+    let own = var("CARGO_CFG_TARGET_ARCH");
+    for arch in ["x86_64", "aarch64"] {
+        let wanted = arch == own || more.split([',', ' ']).any(|named| named == arch);
+        let init = if wanted { build_init(workspace, out, arch, arch == own) } else { Vec::new() };
+        write(&out.join(format!("init-{arch}")), &init);
+    }
+}
+
+fn build_init(workspace: &Path, out: &Path, arch: &str, is_own: bool) -> Vec<u8> {
     // A folder of its own: cargo holds the lock of the outer one while this runs.
     let target_dir = out.ancestors().nth(4).expect("OUT_DIR is inside the target folder").join("init-build");
-    let target = if has_target(MUSL) {
-        MUSL
-    } else {
+    let musl = format!("{arch}-unknown-linux-musl");
+    let is_musl = has_target(&musl);
+    let target = if is_musl { musl } else { format!("{arch}-unknown-linux-gnu") };
+    assert!(is_musl || is_own, "/init for {arch} is built with its musl target: `rustup target add {target}`");
+    if !is_musl {
         println!(
-            "cargo::warning=/init is linked statically against glibc, twice as large: `rustup target add {MUSL}` makes it small"
+            "cargo::warning=/init is linked statically against glibc, twice as large: `rustup target add {arch}-unknown-linux-musl` makes it small"
         );
-        GNU
-    };
+    }
     let mut cargo = Command::new(var("CARGO"));
     cargo
         .current_dir(workspace)
         .args(["build", "--quiet", "--package", "liveroot-init", "--bin", "liveroot-init", "--profile", "init"])
-        .args(["--target", target, "--target-dir"])
+        .args(["--target", &target, "--target-dir"])
         .arg(&target_dir)
         // What the outer build is wrapped in (clippy) or flagged with is not for PID 1.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS");
-    if target == GNU {
+    let variable = target.replace('-', "_");
+    // The decoders' C needs no libc headers beyond freestanding ones, so a
+    // compiler for glibc serves, without glibc's fortified functions.
+    let unfortified = "-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0";
+    if !is_musl {
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    } else if !is_own {
+        // gcc calls its own library for atomics, and Rust's linker, which needs
+        // no toolchain of that machine, has none of it.
+        let flags = if arch == "aarch64" { " -mno-outline-atomics" } else { "" };
+        cargo.env(format!("CC_{variable}"), format!("{arch}-linux-gnu-gcc"));
+        cargo.env(format!("CFLAGS_{variable}"), format!("{unfortified}{flags}"));
+        cargo.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
     } else if find_program("musl-gcc").is_none() {
-        // The decoders' C needs no libc headers beyond freestanding ones, so
-        // the host's compiler serves, without glibc's fortified functions.
-        cargo.env("CC_x86_64_unknown_linux_musl", "gcc");
-        cargo.env("CFLAGS_x86_64_unknown_linux_musl", "-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0");
+        cargo.env(format!("CC_{variable}"), "gcc");
+        cargo.env(format!("CFLAGS_{variable}"), unfortified);
     }
     let status = cargo.status().expect("cargo starts: it started this");
     assert!(status.success(), "/init did not build for {target}; the compiler's messages are above");
     let built = target_dir.join(target).join("init/liveroot-init");
-    let bytes = fs::read(&built).unwrap_or_else(|e| panic!("{}: {e}", built.display()));
-    write(&out.join("init"), &bytes);
+    fs::read(&built).unwrap_or_else(|e| panic!("{}: {e}", built.display()))
 }
 
 fn has_target(target: &str) -> bool {

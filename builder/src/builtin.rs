@@ -2,11 +2,23 @@
 //! overlays and profiles of the source tree, so that the one binary works
 //! anywhere.
 
-/// The static `/init` of the same version.
-pub static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+use crate::arch::Arch;
+
+static INIT_X86_64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-x86_64"));
+static INIT_AARCH64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-aarch64"));
 
 static TOYBOX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/toybox"));
 static TOYBOX_APPLETS: &str = include_str!(concat!(env!("OUT_DIR"), "/toybox.applets"));
+
+/// The static `/init` of the same version; `None` if this `liveroot` was built
+/// without one for that machine.
+pub fn init(arch: Arch) -> Option<&'static [u8]> {
+    let init = match arch {
+        Arch::X86_64 => INIT_X86_64,
+        Arch::Aarch64 => INIT_AARCH64,
+    };
+    (!init.is_empty()).then_some(init)
+}
 
 /// One file of `overlays/` or `profiles/`, its path relative to the source tree.
 #[derive(Debug)]

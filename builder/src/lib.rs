@@ -2,6 +2,7 @@
 //!
 //! profile → plan → sources → staged trees → encoded parts → medium tree → ISO
 
+pub mod arch;
 pub mod boot;
 pub mod bootloader;
 pub mod builtin;

@@ -110,7 +110,8 @@ fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> R
     let mut tree = Tree::new();
     let ours = Provenance::new("every initramfs has it");
     let path = |written: &str| TreePath::new(written).expect("a plain path");
-    tree.insert_file(path(at::INIT), 0o755, Content::from(builtin::INIT), Provenance::new("liveroot's /init"))?;
+    let init = builtin::init(plan.arch).expect("the plan has looked");
+    tree.insert_file(path(at::INIT), 0o755, Content::from(init), Provenance::new("liveroot's /init"))?;
     // The kernel opens /dev/console before it starts /init, and the Rust
     // runtime ends a program that has no descriptors 0 to 2 to write to.
     for (name, mode, major, minor) in [("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)] {

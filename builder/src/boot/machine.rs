@@ -6,13 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::firmware::{Chip, Flash};
-use super::{Accel, BootError, Firmware};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arch {
-    X86_64,
-    Aarch64,
-}
+use super::{Accel, Arch, BootError, Firmware};
 
 /// How the image is attached, which decides what firmware boots it as and
 /// which drivers the system in it needs.
@@ -41,13 +35,6 @@ pub struct Machine {
 }
 
 impl Arch {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        }
-    }
-
     pub fn program(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-system-x86_64",
@@ -82,12 +69,6 @@ impl Arch {
             Self::X86_64 => "pc-q35-",
             Self::Aarch64 => "virt-",
         }
-    }
-}
-
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -13,11 +13,12 @@ mod trial;
 use std::io;
 use std::path::PathBuf;
 
+pub use crate::arch::Arch;
 pub use accel::Accel;
 pub use console::{Console, Missed};
 pub use firmware::Firmware;
 pub use image::Told;
-pub use machine::{Arch, Attach, Kernel, Machine};
+pub use machine::{Attach, Kernel, Machine};
 pub use running::Running;
 pub use trial::{Pair, Trial, pairs, table};
 

@@ -10,15 +10,12 @@ use iso::InEsp;
 use tree::{Content, Provenance, Tree, TreePath};
 
 use super::{BiosBoot, Booted, LoaderError, Shared, UefiBoot};
+use crate::arch::Arch;
 use crate::source::Need;
 
 pub use core_image::{CoreImageError, MODULES as CORE_MODULES, eltorito};
 
 const DIR: &str = "boot/grub";
-
-/// Where GRUB looks for a loader that is started by firmware it cannot ask
-/// (UEFI 2.10, 3.5.1.1).
-const FALLBACK: &str = "EFI/BOOT/BOOTX64.EFI";
 
 const SIGNED_GRUB: &str = "EFI/BOOT/grubx64.efi";
 const KEY_MANAGER: &str = "EFI/BOOT/mmx64.efi";
@@ -33,11 +30,26 @@ const FILE_MAX: u64 = 16 << 20;
 
 pub(super) const BIOS_NEEDS: &[Need] = &[Need { name: MODULES, packages: &["grub-pc-bin"], paths: &["grub/i386-pc"] }];
 
-pub(super) const UEFI_NEEDS: &[Need] = &[Need {
-    name: "gcdx64.efi",
+const GRUB: &str = "gcd.efi";
+
+const X86_64_NEEDS: &[Need] = &[Need {
+    name: GRUB,
     packages: &["grub-efi-amd64-unsigned", "grub-efi-amd64-bin"],
     paths: &["grub/x86_64-efi/monolithic/gcdx64.efi"],
 }];
+
+const AARCH64_NEEDS: &[Need] = &[Need {
+    name: GRUB,
+    packages: &["grub-efi-arm64-unsigned", "grub-efi-arm64-bin"],
+    paths: &["grub/arm64-efi/monolithic/gcdaa64.efi"],
+}];
+
+pub(super) fn uefi_needs(arch: Arch) -> &'static [Need] {
+    match arch {
+        Arch::X86_64 => X86_64_NEEDS,
+        Arch::Aarch64 => AARCH64_NEEDS,
+    }
+}
 
 pub(super) const SIGNED_NEEDS: &[Need] = &[
     Need { name: "shimx64.efi", packages: &["shim-signed"], paths: &["shim/shimx64.efi.signed"] },
@@ -75,11 +87,12 @@ pub(super) fn bios(booted: &Booted<'_>) -> Result<BiosBoot, LoaderError> {
 
 pub(super) fn uefi(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
     // Shim starts grubx64.efi beside itself, and mmx64.efi where a key is to be enrolled.
+    let fallback = booted.arch.removable_loader();
     let (programs, configs): (&[_], &[_]) = if booted.plan.signed {
-        let programs = &[("shimx64.efi", FALLBACK), ("grubx64.efi", SIGNED_GRUB), ("mmx64.efi", KEY_MANAGER)];
+        let programs = &[("shimx64.efi", fallback), ("grubx64.efi", SIGNED_GRUB), ("mmx64.efi", KEY_MANAGER)];
         (programs, &[DIR, SIGNED_DIR])
     } else {
-        (&[("gcdx64.efi", FALLBACK)], &[DIR])
+        (&[(GRUB, fallback)], &[DIR])
     };
     let (mut esp, mut files, mut shared) = (Tree::new(), Tree::new(), Vec::new());
     for (name, at) in programs {

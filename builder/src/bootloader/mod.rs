@@ -12,7 +12,8 @@ pub mod uki;
 use init::contract::BootId;
 use tree::{Conflict, Content, OverlayError, Tree, TreePath};
 
-use crate::plan::BootPlan;
+use crate::arch::Arch;
+use crate::plan::{BootPlan, Plan};
 use crate::profile::{BiosLoader, UefiLoader};
 use crate::source::{LoaderFiles, Need};
 
@@ -21,6 +22,7 @@ use crate::source::{LoaderFiles, Need};
 pub struct Booted<'a> {
     /// The image's.
     pub name: &'a str,
+    pub arch: Arch,
     pub plan: &'a BootPlan,
     pub boot_id: BootId,
     pub kernel: &'a Content,
@@ -89,17 +91,17 @@ pub enum LoaderError {
 }
 
 /// The files that the plan's loaders are made of, for [`crate::source`] to find.
-pub fn needs(plan: &BootPlan) -> Vec<&'static Need> {
-    let bios: &[Need] = match plan.bios {
+pub fn needs(plan: &Plan) -> Vec<&'static Need> {
+    let bios: &[Need] = match plan.boot.bios {
         BiosLoader::Isolinux => isolinux::NEEDS,
         BiosLoader::Grub => grub::BIOS_NEEDS,
         BiosLoader::None => &[],
     };
-    let uefi: &[Need] = match plan.uefi {
-        UefiLoader::Grub if plan.signed => grub::SIGNED_NEEDS,
-        UefiLoader::Grub => grub::UEFI_NEEDS,
-        UefiLoader::SystemdBoot => systemd_boot::NEEDS,
-        UefiLoader::Uki => uki::NEEDS,
+    let uefi: &[Need] = match plan.boot.uefi {
+        UefiLoader::Grub if plan.boot.signed => grub::SIGNED_NEEDS,
+        UefiLoader::Grub => grub::uefi_needs(plan.arch),
+        UefiLoader::SystemdBoot => systemd_boot::needs(plan.arch),
+        UefiLoader::Uki => uki::needs(plan.arch),
         UefiLoader::None => &[],
     };
     bios.iter().chain(uefi).collect()

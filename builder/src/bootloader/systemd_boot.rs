@@ -8,13 +8,21 @@ use iso::InEsp;
 use tree::{Content, Provenance, Tree, TreePath};
 
 use super::{Booted, LoaderError, Shared, UefiBoot};
+use crate::arch::Arch;
 use crate::plan::{BootEntry, BootPlan};
 use crate::source::Need;
 
-const PROGRAM: &str = "systemd-bootx64.efi";
+const PROGRAM: &str = "systemd-boot.efi";
 
-pub(super) const NEEDS: &[Need] =
-    &[Need { name: PROGRAM, packages: &["systemd-boot-efi"], paths: &["systemd/boot/efi/systemd-bootx64.efi"] }];
+pub(super) fn needs(arch: Arch) -> &'static [Need] {
+    const fn program(paths: &'static [&'static str]) -> Need {
+        Need { name: PROGRAM, packages: &["systemd-boot-efi"], paths }
+    }
+    match arch {
+        Arch::X86_64 => const { &[program(&["systemd/boot/efi/systemd-bootx64.efi"])] },
+        Arch::Aarch64 => const { &[program(&["systemd/boot/efi/systemd-bootaa64.efi"])] },
+    }
+}
 
 pub(super) fn stage(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
     let mut esp = Tree::new();
@@ -24,7 +32,7 @@ pub(super) fn stage(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
         Ok(path)
     };
     let (program, from) = booted.files.get(PROGRAM).expect("the sources were loaded for systemd-boot");
-    insert("EFI/BOOT/BOOTX64.EFI", program.clone(), from.clone())?;
+    insert(booted.arch.removable_loader(), program.clone(), from.clone())?;
     let menu = || Provenance::new("systemd-boot's menu").because("boot.entry");
     insert("loader/loader.conf", config(booted.plan).into(), menu())?;
     for (n, entry) in booted.plan.entries.iter().enumerate() {

@@ -12,6 +12,7 @@ use iso::InEsp;
 use tree::{Provenance, Tree, TreePath};
 
 use super::{Booted, LoaderError, Shared, UefiBoot};
+use crate::arch::Arch;
 use crate::plan::BootEntry;
 use crate::source::Need;
 use assemble::{Parts, Uki};
@@ -19,10 +20,17 @@ use assemble::{Parts, Uki};
 pub use assemble::UkiError;
 pub use pe::PeError;
 
-const STUB: &str = "linuxx64.efi.stub";
+const STUB: &str = "linux.efi.stub";
 
-pub(super) const NEEDS: &[Need] =
-    &[Need { name: STUB, packages: &["systemd-boot-efi"], paths: &["systemd/boot/efi/linuxx64.efi.stub"] }];
+pub(super) fn needs(arch: Arch) -> &'static [Need] {
+    const fn stub(paths: &'static [&'static str]) -> Need {
+        Need { name: STUB, packages: &["systemd-boot-efi"], paths }
+    }
+    match arch {
+        Arch::X86_64 => const { &[stub(&["systemd/boot/efi/linuxx64.efi.stub"])] },
+        Arch::Aarch64 => const { &[stub(&["systemd/boot/efi/linuxaa64.efi.stub"])] },
+    }
+}
 
 pub(super) fn stage(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
     let BootEntry { title, cmdline } = &booted.plan.entries[0];
@@ -36,7 +44,7 @@ pub(super) fn stage(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
     };
     let uki = Uki::lay_out(stub, &parts)?;
     let path = |path: &str| TreePath::new(path).expect("a plain path");
-    let program = path("EFI/BOOT/BOOTX64.EFI");
+    let program = path(booted.arch.removable_loader());
     let mut esp = Tree::new();
     let from = Provenance::new("the unified kernel image").because(stub_from.to_string());
     esp.insert_file(program.clone(), 0o644, uki.content, from)?;

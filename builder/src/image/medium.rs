@@ -76,6 +76,7 @@ pub fn medium_tree(
     tree.insert_file(TreePath::new(medium::KERNEL)?, 0o644, sources.kernel.image.clone(), sources.kernel.from.clone())?;
     let booted = Booted {
         name: &plan.name,
+        arch: plan.arch,
         plan: &plan.boot,
         boot_id,
         kernel: &sources.kernel.image,

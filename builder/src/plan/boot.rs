@@ -9,6 +9,7 @@ use init::contract::{Mode, params};
 
 use super::Request;
 use super::resolve::{Resolver, is_file_name, is_package_name, is_verified, split_source};
+use crate::arch::Arch;
 use crate::profile::{BiosLoader, DiskLayout, Located, Place, Problem, Profile, UefiLoader};
 
 /// The kernel's COMMAND_LINE_SIZE on x86.
@@ -99,8 +100,12 @@ impl Resolver<'_> {
         let section = &profile.boot;
         let entries = self.entries(profile, request);
         self.problems.extend(combinations::problems(section));
+        if self.arch != Arch::X86_64 {
+            self.problems.extend(combinations::for_x86_64_alone(section, self.arch));
+        }
         let layout = written(section.layout.as_ref(), DiskLayout::Gpt);
-        let bios = if layout == DiskLayout::UefiOnly { BiosLoader::None } else { BiosLoader::Isolinux };
+        let has_bios = self.arch == Arch::X86_64 && layout != DiskLayout::UefiOnly;
+        let bios = if has_bios { BiosLoader::Isolinux } else { BiosLoader::None };
         BootPlan {
             bios: written(section.bios.as_ref(), bios),
             uefi: written(section.uefi.as_ref(), UefiLoader::Grub),

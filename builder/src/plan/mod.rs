@@ -13,6 +13,7 @@ use init::contract::{Mode, params};
 use init::manifest::Hex;
 use iso::VolumeId;
 
+use crate::arch::Arch;
 use crate::compress::Codec;
 use crate::profile::{Located, Place};
 use crate::verity::RootHash;
@@ -37,6 +38,7 @@ pub struct Plan {
     pub name: String,
     pub label: VolumeId,
     pub mode: Mode,
+    pub arch: Arch,
     /// The date of everything that has none of its own.
     pub epoch: i64,
     /// SOURCE_DATE_EPOCH was set: no date is later than it.

@@ -12,6 +12,7 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "name       {}", plan.name)?;
     writeln!(f, "label      {}", plan.label.as_str())?;
     writeln!(f, "mode       {}", plan.mode)?;
+    writeln!(f, "arch       {}", plan.arch)?;
     writeln!(f, "epoch      {}{}", plan.epoch, if plan.clamp { ", and nothing later" } else { "" })?;
     writeln!(f, "\nkernel")?;
     line(f, "from", &kernel(&plan.kernel.value), Some(&plan.kernel))?;

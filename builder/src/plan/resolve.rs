@@ -9,6 +9,7 @@ use super::{
     DEFAULT_EPOCH, InitramfsPlan, KernelSource, OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan,
     ProgramSource, Request, RootPlan, RootSource, Userland,
 };
+use crate::arch::Arch;
 use crate::builtin;
 use crate::compress::{Codec, CodecKind};
 use crate::profile::{Located, PackageSection, Problem, Problems, Profile, nearest};
@@ -17,7 +18,8 @@ impl Plan {
     /// Resolves the profile; looks at which files are there, reads none.
     pub fn resolve(profile: &Profile, request: &Request) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let plan = Resolver { problems: &mut problems }.plan(profile, request);
+        let arch = profile.arch.as_ref().map_or(Arch::X86_64, |arch| arch.value);
+        let plan = Resolver { problems: &mut problems, arch }.plan(profile, request);
         match plan {
             Some(plan) if problems.is_empty() => Ok(plan),
             _ => Err(Problems(problems)),
@@ -28,10 +30,12 @@ impl Plan {
 /// Collects problems, so that one run tells them all.
 pub(super) struct Resolver<'p> {
     pub(super) problems: &'p mut Vec<Problem>,
+    pub(super) arch: Arch,
 }
 
 impl Resolver<'_> {
     fn plan(&mut self, profile: &Profile, request: &Request) -> Option<Plan> {
+        self.check_init(profile);
         let name = self.name(&profile.name);
         let label = VolumeId::new(&profile.label.value)
             .map_err(|e| {
@@ -62,6 +66,7 @@ impl Resolver<'_> {
             name: name?,
             label: label?,
             mode: profile.mode.value,
+            arch: self.arch,
             epoch: request.epoch.unwrap_or(DEFAULT_EPOCH),
             clamp: request.epoch.is_some(),
             kernel: kernel?,
@@ -74,6 +79,18 @@ impl Resolver<'_> {
         };
         plan.advice = advice(&plan);
         Some(plan)
+    }
+
+    fn check_init(&mut self, profile: &Profile) {
+        if builtin::init(self.arch).is_none() {
+            let place = profile.arch.as_ref().map_or(&profile.name.place, |arch| &arch.place);
+            let what = format!("this liveroot was built without an /init for {}", self.arch);
+            let remedy = format!(
+                "`LIVEROOT_INIT_FOR={} cargo build` builds one in; CONTRIBUTING.md says what it needs",
+                self.arch
+            );
+            self.problems.push(Problem::new(place, what).remedy(remedy));
+        }
     }
 
     /// The name becomes a file name and a line of the manifest.
@@ -207,6 +224,12 @@ impl Resolver<'_> {
 
     fn userland(&mut self, written: &Located<String>) -> Option<Located<Userland>> {
         let value = match split_source(&written.value) {
+            ("toybox", "") if self.arch != Arch::X86_64 => {
+                let what =
+                    format!("the toybox that liveroot carries is for x86_64, and this image is for {}", self.arch);
+                self.problems.push(Problem::new(&written.place, what).remedy("`toybox:PATH` for one of your own"));
+                return None;
+            }
             ("toybox", "") if builtin::toybox().is_some() => Userland::BuiltinToybox,
             ("toybox", "") => {
                 let problem = Problem::new(&written.place, "this liveroot was built without a toybox of its own");

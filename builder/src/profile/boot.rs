@@ -1,6 +1,6 @@
 //! `[boot]`: which loaders start the medium, and what their menus offer.
 
-use super::{Located, Section};
+use super::{Located, Section, named};
 
 /// `None` where the profile does not say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,7 +61,7 @@ impl BiosLoader {
     const WORDS: &[(&str, Self)] = &[("isolinux", Self::Isolinux), ("grub", Self::Grub), ("none", Self::None)];
 
     pub fn name(self) -> &'static str {
-        name(Self::WORDS, self)
+        named(Self::WORDS, self)
     }
 }
 
@@ -70,7 +70,7 @@ impl UefiLoader {
         &[("grub", Self::Grub), ("systemd-boot", Self::SystemdBoot), ("uki", Self::Uki), ("none", Self::None)];
 
     pub fn name(self) -> &'static str {
-        name(Self::WORDS, self)
+        named(Self::WORDS, self)
     }
 }
 
@@ -79,12 +79,8 @@ impl DiskLayout {
         &[("gpt", Self::Gpt), ("isohybrid", Self::Isohybrid), ("mbr", Self::Mbr), ("uefi-only", Self::UefiOnly)];
 
     pub fn name(self) -> &'static str {
-        name(Self::WORDS, self)
+        named(Self::WORDS, self)
     }
-}
-
-fn name<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
 
 pub(super) fn section(mut section: Section<'_>) -> BootSection {

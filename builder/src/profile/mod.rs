@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use init::contract::Mode;
 
+use crate::arch::Arch;
+
 pub use boot::{BiosLoader, BootSection, DiskLayout, EntrySection, UefiLoader};
 pub use place::{Located, Place, Problem, Problems, nearest};
 pub(crate) use value::Section;
@@ -24,6 +26,8 @@ pub struct Profile {
     pub name: Located<String>,
     pub label: Located<String>,
     pub mode: Located<Mode>,
+    /// `None` where the profile does not say.
+    pub arch: Option<Located<Arch>>,
     pub kernel: KernelSection,
     pub initramfs: InitramfsSection,
     pub root: Option<RootSection>,
@@ -170,8 +174,7 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
     let mode = top.word("mode", &modes);
     let mode =
         top.require("mode", mode, "`mode = \"overlay\"` (a squashfs root) or `mode = \"ram\"` (packages in RAM)");
-    // Other machines come with the UEFI-only boot loaders.
-    let _ = top.word("arch", &[("x86_64", ())]);
+    let arch = top.word("arch", Arch::WORDS);
 
     let kernel = top.section("kernel");
     let kernel =
@@ -191,6 +194,7 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
         name: name?,
         label: label?,
         mode: mode?,
+        arch,
         kernel: kernel?,
         initramfs,
         root,
@@ -198,6 +202,11 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
         image,
         boot,
     })
+}
+
+/// The word for a value, of those a key can have.
+pub(crate) fn named<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
 
 /// What belongs to one mode only, or is missing in the other.

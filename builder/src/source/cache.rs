@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use init::manifest::Hex;
 use sha2::{Digest, Sha256};
 
+use crate::arch::Arch;
+
 /// A folder that only [`super::fetch`] writes to.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -17,11 +19,27 @@ pub struct Cache {
 pub enum Wanted {
     /// A Debian package, by name; the first that the distribution has, where
     /// releases call it differently.
-    Package { names: Vec<String> },
+    Package { names: Vec<String>, arch: Arch },
     /// A Debian package with a kernel in it, or one that depends on such.
-    Kernel { package: String },
+    Kernel { package: String, arch: Arch },
     /// A Debian root.
-    Root { suite: String, include: Vec<String> },
+    Root { suite: String, include: Vec<String>, arch: Arch },
+}
+
+/// Told apart as dpkg does it: most images are for x86_64.
+fn of(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "",
+        Arch::Aarch64 => ":arm64",
+    }
+}
+
+impl Wanted {
+    pub fn arch(&self) -> Arch {
+        match self {
+            Self::Package { arch, .. } | Self::Kernel { arch, .. } | Self::Root { arch, .. } => *arch,
+        }
+    }
 }
 
 impl Cache {
@@ -44,11 +62,11 @@ impl Cache {
     /// Where it stands once it was fetched.
     pub fn path(&self, wanted: &Wanted) -> PathBuf {
         match wanted {
-            Wanted::Package { names } => self.dir.join("packages").join(format!("{}.deb", names[0])),
-            Wanted::Kernel { package } => self.dir.join("kernels").join(format!("{package}.deb")),
-            Wanted::Root { suite, include } => {
+            Wanted::Package { names, arch } => self.dir.join("packages").join(format!("{}{}.deb", names[0], of(*arch))),
+            Wanted::Kernel { package, arch } => self.dir.join("kernels").join(format!("{package}{}.deb", of(*arch))),
+            Wanted::Root { suite, include, arch } => {
                 let digest = Sha256::digest(include.join("\0"));
-                self.dir.join("roots").join(format!("{suite}-{}.tar", Hex(&digest[..6])))
+                self.dir.join("roots").join(format!("{suite}-{}{}.tar", Hex(&digest[..6]), of(*arch)))
             }
         }
     }
@@ -57,9 +75,11 @@ impl Cache {
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Package { names } => write!(f, "Debian package {}", names.join(" or ")),
-            Self::Kernel { package } => write!(f, "Debian kernel package {package}"),
-            Self::Root { suite, include } => write!(f, "Debian root {suite} with {}", include.join(" ")),
+            Self::Package { names, arch } => write!(f, "Debian package {}{}", names.join(" or "), of(*arch)),
+            Self::Kernel { package, arch } => write!(f, "Debian kernel package {package}{}", of(*arch)),
+            Self::Root { suite, include, arch } => {
+                write!(f, "Debian root {suite}{} with {}", of(*arch), include.join(" "))
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use tree::{Provenance, Tree};
 
 use super::cache::{Cache, Wanted};
+use crate::arch::Arch;
 use crate::deb;
 use crate::progress::Progress;
 
@@ -31,23 +32,25 @@ pub fn fetch(wanted: &[Wanted], cache: &Cache, progress: &Progress) -> Result<()
     if wanted.is_empty() {
         return Ok(());
     }
-    let needs_apt = wanted.iter().any(|wanted| !matches!(wanted, Wanted::Root { .. }));
-    let apt = Apt { dir: cache.dir().join("apt") };
-    if needs_apt {
-        let step = progress.step("apt-get update", None);
-        apt.update(&wanted[0])?;
-        step.done("the distribution's lists");
-    }
+    let apt = |arch: Arch| Apt { dir: cache.dir().join("apt").join(arch.debian()), arch };
+    let mut updated = Vec::new();
     for one in wanted {
+        let apt = apt(one.arch());
+        if !matches!(one, Wanted::Root { .. }) && !updated.contains(&apt.arch) {
+            let step = progress.step("apt-get update", None);
+            apt.update(one)?;
+            updated.push(apt.arch);
+            step.done("the distribution's lists");
+        }
         let step = progress.step("fetch", None);
         let target = cache.path(one);
         let dir = target.parent().expect("the cache has folders");
         make_dir(dir)?;
         let scratch = tempfile::tempdir_in(dir).map_err(|source| FetchError::Write { path: dir.into(), source })?;
         let got = match one {
-            Wanted::Package { names } => apt.download_first(names, scratch.path(), one)?,
-            Wanted::Kernel { package } => download_kernel(&apt, package, scratch.path(), one)?,
-            Wanted::Root { suite, include } => mmdebstrap(suite, include, scratch.path(), one)?,
+            Wanted::Package { names, .. } => apt.download_first(names, scratch.path(), one)?,
+            Wanted::Kernel { package, .. } => download_kernel(&apt, package, scratch.path(), one)?,
+            Wanted::Root { suite, include, arch } => mmdebstrap(suite, include, *arch, scratch.path(), one)?,
         };
         fs::rename(&got, &target).map_err(|source| FetchError::Write { path: target.clone(), source })?;
         step.done(&one.to_string());
@@ -60,6 +63,7 @@ pub fn fetch(wanted: &[Wanted], cache: &Cache, progress: &Progress) -> Result<()
 /// The system's sources and keys are what it trusts.
 struct Apt {
     dir: PathBuf,
+    arch: Arch,
 }
 
 impl Apt {
@@ -79,6 +83,10 @@ impl Apt {
             ("Dir::Cache", self.dir.join("cache")),
         ] {
             command.arg("-o").arg(format!("{key}={}", absolute(&value).display()));
+        }
+        // Whatever machine this is.
+        for key in ["APT::Architecture", "APT::Architectures"] {
+            command.arg("-o").arg(format!("{key}={}", self.arch.debian()));
         }
         // Dropping privileges to a user who cannot write here only warns.
         command.args(["-q", "-o", "APT::Sandbox::User="]).env("LC_ALL", "C");
@@ -129,10 +137,18 @@ fn has_kernel(tree: &Tree) -> bool {
     tree.walk().any(|item| item.path.name().starts_with(b"vmlinuz"))
 }
 
-fn mmdebstrap(suite: &str, include: &[String], into: &Path, wanted: &Wanted) -> Result<PathBuf, FetchError> {
+fn mmdebstrap(
+    suite: &str,
+    include: &[String],
+    arch: Arch,
+    into: &Path,
+    wanted: &Wanted,
+) -> Result<PathBuf, FetchError> {
     let out = into.join("root.tar");
     let mut command = Command::new("mmdebstrap");
     command.args(["--quiet", "--variant=minbase", "--mode=auto"]);
+    // For another machine than this it needs qemu-user and binfmt, and says so.
+    command.arg(format!("--architectures={}", arch.debian()));
     if !include.is_empty() {
         command.arg(format!("--include={}", include.join(",")));
     }

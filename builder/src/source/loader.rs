@@ -7,6 +7,7 @@ use tree::{Content, Item, Provenance, Tree};
 
 use super::cache::{Cache, Wanted};
 use super::{SourceError, bad};
+use crate::arch::Arch;
 use crate::deb;
 use crate::profile::Located;
 
@@ -25,8 +26,8 @@ pub struct Need {
 const HOST_DIRS: [&str; 4] = ["/usr/lib", "/usr/lib/syslinux", "/usr/share", "/boot"];
 
 impl Need {
-    fn wanted(&self) -> Wanted {
-        Wanted::Package { names: self.packages.iter().map(|name| (*name).to_owned()).collect() }
+    fn wanted(&self, arch: Arch) -> Wanted {
+        Wanted::Package { names: self.packages.iter().map(|name| (*name).to_owned()).collect(), arch }
     }
 
     fn on_host(&self) -> Option<PathBuf> {
@@ -63,13 +64,13 @@ impl Need {
 }
 
 /// What has to be fetched for `needs`, each package once.
-pub(super) fn wanted(needs: &[&Need], own: Option<&Located<PathBuf>>) -> Vec<Wanted> {
+pub(super) fn wanted(needs: &[&Need], arch: Arch, own: Option<&Located<PathBuf>>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     // A folder that cannot be read is told when it is loaded.
     let own = own.and_then(|dir| load_folder(dir).ok()).unwrap_or_default();
     for need in needs.iter().filter(|need| need.in_folder(&own).is_empty() && need.on_host().is_none()) {
-        if !wanted.contains(&need.wanted()) {
-            wanted.push(need.wanted());
+        if !wanted.contains(&need.wanted(arch)) {
+            wanted.push(need.wanted(arch));
         }
     }
     wanted
@@ -84,12 +85,17 @@ pub struct LoaderFiles {
 impl LoaderFiles {
     /// The cache before this system's folders: what was fetched stays what is
     /// used. The user's own folder is before both.
-    pub(super) fn load(needs: &[&Need], own: Option<&Located<PathBuf>>, cache: &Cache) -> Result<Self, SourceError> {
+    pub(super) fn load(
+        needs: &[&Need],
+        arch: Arch,
+        own: Option<&Located<PathBuf>>,
+        cache: &Cache,
+    ) -> Result<Self, SourceError> {
         let mut packages: BTreeMap<PathBuf, Tree> = BTreeMap::new();
         let mut loaded = Self::default();
         let own = own.map(load_folder).transpose()?.unwrap_or_default();
         for need in needs {
-            let package = cache.path(&need.wanted());
+            let package = cache.path(&need.wanted(arch));
             let from = Provenance::new(format!("boot loader file {}", need.name)).because("boot");
             let given = need.in_folder(&own);
             let (path, found) = if !given.is_empty() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tree::{Content, Provenance, Tree, TreePath};
 
+use crate::arch::Arch;
 use crate::kernel::Kernel;
 use crate::plan::{KernelSource, Payload, Plan, RootSource};
 use crate::profile::Place;
@@ -66,15 +67,15 @@ impl std::fmt::Display for Missing {
 pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     if let KernelSource::Deb(name) = &plan.kernel.value {
-        wanted.push(Wanted::Kernel { package: name.clone() });
+        wanted.push(Wanted::Kernel { package: name.clone(), arch: plan.arch });
     }
     if let Payload::Root(root) = &plan.payload
         && let RootSource::Mmdebstrap { suite, include } = &root.from.value
     {
-        wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone() });
+        wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone(), arch: plan.arch });
     }
-    wanted.extend(loader::wanted(&bootloader::needs(&plan.boot), plan.boot.files.as_ref()));
-    wanted.extend(program::wanted(&plan.boot));
+    wanted.extend(loader::wanted(&bootloader::needs(plan), plan.arch, plan.boot.files.as_ref()));
+    wanted.extend(program::wanted(plan));
     wanted.retain(|wanted| !cache.path(wanted).is_file());
     wanted
 }
@@ -86,19 +87,21 @@ impl Sources {
             return Err(SourceError::NotFetched(Missing(missing)));
         }
         let root = match &plan.payload {
-            Payload::Root(root) => Some(load_root(&root.from.value, cache, &root.from.place)?),
+            Payload::Root(root) => Some(load_root(&root.from.value, plan.arch, cache, &root.from.place)?),
             Payload::Packages(_) => None,
         };
         let kernel = load_kernel(plan, cache, root.as_ref())?;
-        let mut loaders = LoaderFiles::load(&bootloader::needs(&plan.boot), plan.boot.files.as_ref(), cache)?;
-        for (extra, content, from) in program::load(&plan.boot, cache)? {
+        check_machine(plan, &kernel)?;
+        let own = plan.boot.files.as_ref();
+        let mut loaders = LoaderFiles::load(&bootloader::needs(plan), plan.arch, own, cache)?;
+        for (extra, content, from) in program::load(plan, cache)? {
             loaders.insert(extra.need, content, from);
         }
         Ok(Self { kernel, root, loaders })
     }
 }
 
-fn load_root(source: &RootSource, cache: &Cache, place: &Place) -> Result<Tree, SourceError> {
+fn load_root(source: &RootSource, arch: Arch, cache: &Cache, place: &Place) -> Result<Tree, SourceError> {
     let cause = |what: String| Provenance::new(what).because(format!("profile {}: root.from", place.short()));
     match source {
         RootSource::Dir(dir) => tree::host::load(dir, tree::host::Owners::AsIs, &cause("the root's folder".into()))
@@ -106,7 +109,7 @@ fn load_root(source: &RootSource, cache: &Cache, place: &Place) -> Result<Tree, 
         RootSource::Tar(file) => tree::tar::load(file, &cause(format!("the root's archive {}", file_name(file))))
             .map_err(|e| bad(place, "the root cannot be read", e)),
         RootSource::Mmdebstrap { suite, include } => {
-            let file = cache.path(&Wanted::Root { suite: suite.clone(), include: include.clone() });
+            let file = cache.path(&Wanted::Root { suite: suite.clone(), include: include.clone(), arch });
             tree::tar::load(&file, &cause(format!("mmdebstrap {suite}")))
                 .map_err(|e| bad(place, "the root cannot be read", e))
         }
@@ -123,7 +126,7 @@ fn load_kernel(plan: &Plan, cache: &Cache, root: Option<&Tree>) -> Result<Kernel
     };
     match &plan.kernel.value {
         KernelSource::Deb(name) => {
-            deb(&cache.path(&Wanted::Kernel { package: name.clone() }), format!("package {name}"))
+            deb(&cache.path(&Wanted::Kernel { package: name.clone(), arch: plan.arch }), format!("package {name}"))
         }
         KernelSource::DebFile(path) => deb(path, format!("package {}", file_name(path))),
         KernelSource::Dir(dir) => {
@@ -143,6 +146,19 @@ fn load_kernel(plan: &Plan, cache: &Cache, root: Option<&Tree>) -> Result<Kernel
             Kernel::from_tree(root, &from).map_err(|e| bad(place, "no kernel in the root", e))
         }
     }
+}
+
+fn check_machine(plan: &Plan, kernel: &Kernel) -> Result<(), SourceError> {
+    let place = &plan.kernel.place;
+    let told = Arch::of_kernel(&kernel.image).map_err(|e| bad(place, "the kernel cannot be read", e))?;
+    let wanted = plan.arch;
+    match told {
+        Some(arch) if arch != wanted => Err(format!("it is for {arch}, and `arch` is \"{wanted}\"")),
+        // No loader unpacks it, and firmware starts EFI applications only.
+        None if wanted == Arch::Aarch64 => Err("it is no EFI application; `gunzip` it if it is compressed".into()),
+        _ => Ok(()),
+    }
+    .map_err(|what| bad(place, "this kernel cannot be started", what))
 }
 
 type HostError = Box<dyn std::error::Error + Send + Sync>;

@@ -8,9 +8,10 @@ use tree::{Content, Provenance};
 
 use super::cache::{Cache, Wanted};
 use super::{SourceError, bad, file_name};
+use crate::arch::Arch;
 use crate::bootloader::extra::{self, Extra};
 use crate::deb;
-use crate::plan::{BootPlan, ProgramFile};
+use crate::plan::{Plan, ProgramFile};
 use crate::profile::Located;
 
 /// Which firmware can start a program.
@@ -37,21 +38,22 @@ impl Starts {
 }
 
 /// What has to be fetched for the plan's menu.
-pub(super) fn wanted(plan: &BootPlan) -> impl Iterator<Item = Wanted> {
-    [&plan.memtest, &plan.shell].into_iter().flatten().filter_map(|program| match &program.value {
+pub(super) fn wanted(plan: &Plan) -> impl Iterator<Item = Wanted> {
+    [&plan.boot.memtest, &plan.boot.shell].into_iter().flatten().filter_map(|program| match &program.value {
         ProgramFile::Deb(name) => Some(package(name)),
         ProgramFile::File(_) | ProgramFile::DebFile(_) => None,
     })
 }
 
+/// The plan allows them for no other machine.
 fn package(name: &str) -> Wanted {
-    Wanted::Package { names: vec![name.to_owned()] }
+    Wanted::Package { names: vec![name.to_owned()], arch: Arch::X86_64 }
 }
 
 /// The programs of the plan's menu.
-pub(super) fn load(plan: &BootPlan, cache: &Cache) -> Result<Vec<(Extra, Content, Provenance)>, SourceError> {
+pub(super) fn load(plan: &Plan, cache: &Cache) -> Result<Vec<(Extra, Content, Provenance)>, SourceError> {
     let mut loaded = Vec::new();
-    if let Some(memtest) = &plan.memtest {
+    if let Some(memtest) = &plan.boot.memtest {
         let candidates = candidates(memtest, cache, "boot.memtest")?;
         // Where one is for BIOS alone, the other one is for UEFI.
         let bios = candidates.iter().filter(|candidate| candidate.starts.bios).min_by_key(|one| one.starts.uefi);
@@ -60,7 +62,7 @@ pub(super) fn load(plan: &BootPlan, cache: &Cache) -> Result<Vec<(Extra, Content
         loaded.extend(uefi.map(|found| found.serves(extra::MEMTEST_UEFI)));
         check(memtest, bios.or(uefi), "nothing in it can be started by BIOS or UEFI on this architecture")?;
     }
-    if let Some(shell) = &plan.shell {
+    if let Some(shell) = &plan.boot.shell {
         let candidates = candidates(shell, cache, "boot.shell")?;
         let uefi = candidates.iter().find(|candidate| candidate.starts.uefi);
         loaded.extend(uefi.map(|found| found.serves(extra::SHELL)));

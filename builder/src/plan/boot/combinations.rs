@@ -1,5 +1,6 @@
 //! What `[boot]` cannot say together.
 
+use crate::arch::Arch;
 use crate::profile::{BiosLoader, BootSection, DiskLayout, Problem, UefiLoader};
 
 /// Each is impossible whatever else the profile says.
@@ -38,6 +39,23 @@ pub(super) fn problems(section: &BootSection) -> Vec<Problem> {
         problems.push(problem.remedy("isolinux and GRUB have one; or leave `memtest` out"));
     }
     problems
+}
+
+/// What no other machine has, or is not fetched for it.
+pub(super) fn for_x86_64_alone(section: &BootSection, arch: Arch) -> Vec<Problem> {
+    let bios = section.bios.as_ref().filter(|bios| bios.value != BiosLoader::None);
+    let signed = section.signed.as_ref().filter(|signed| signed.value);
+    let given = [
+        (bios.map(|bios| &bios.place), "a loader for BIOS"),
+        (signed.map(|signed| &signed.place), "signed loaders"),
+        (section.memtest.as_ref().map(|memtest| &memtest.place), "a memory test"),
+        (section.shell.as_ref().map(|shell| &shell.place), "a UEFI shell"),
+    ];
+    let refuse = |(place, what): (Option<_>, &str)| {
+        let problem = Problem::new(place?, format!("{what}, and `arch` is \"{arch}\""));
+        Some(problem.remedy("that is there for x86_64 alone: leave it out"))
+    };
+    given.into_iter().filter_map(refuse).collect()
 }
 
 #[cfg(test)]
@@ -100,5 +118,17 @@ mod tests {
         ] {
             assert_eq!(told(&section), wanted.into_iter().collect::<Vec<_>>(), "{section:?}");
         }
+    }
+
+    #[test]
+    fn what_only_pcs_have_is_refused_on_other_machines() {
+        let place = || Place { file: std::path::Path::new("p").into(), line: 1, column: 1 };
+        let bios = |value| Some(Located { value, place: place() });
+        let told = |bios| {
+            let section = BootSection { bios, ..BootSection::default() };
+            for_x86_64_alone(&section, Arch::Aarch64).into_iter().map(|problem| problem.what).collect::<Vec<_>>()
+        };
+        assert_eq!(told(bios(BiosLoader::Isolinux)), ["a loader for BIOS, and `arch` is \"aarch64\""]);
+        assert!(told(bios(BiosLoader::None)).is_empty() && told(None).is_empty());
     }
 }
