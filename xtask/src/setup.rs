@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::run::say;
 
 pub(crate) fn run() -> Result<()> {
-    rust::add_musl_target();
+    rust::add_musl_targets();
     install_packages()?;
     python::add_pycdlib();
     Ok(())

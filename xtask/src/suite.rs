@@ -35,7 +35,10 @@ fn run_tests(tally: &mut Tally) -> Result<()> {
             return Ok(());
         }
     };
-    for profile in ["ram", "live", "grub", "systemd-boot", "uki"] {
+    if let Err(error) = builder.prepare_aarch64() {
+        say(&format!("going on without a toybox for aarch64: {error:#}"));
+    }
+    for profile in ["ram", "live", "grub", "systemd-boot", "uki", "aarch64"] {
         if let Err(error) = builder.fetch(&format!("tests/profiles/{profile}.toml")) {
             // What needs it is skipped, and fails in CI.
             say(&format!("going on with what is in the cache: {error:#}"));

@@ -45,31 +45,54 @@ pub(crate) fn build() -> Result<PathBuf> {
         return Ok(path);
     }
     let home = target().join("cache/toybox");
+    let from_source = "toybox is built from source: or set LIVEROOT_TOYBOX to a static toybox with `sh` and `init`";
+    let headers = kernel_headers(&home)?;
+    let flags = format!("-Os -I{}", headers.display());
+    let compiler = [("CC", "musl-gcc"), ("CFLAGS", &flags)];
+    // The builder asks no program what it can do: it may be for another machine.
+    let commands = |program: &Path| run::output(Command::new(program).arg("--long"));
+    build_at(&home, "musl", &compiler, commands).context(from_source)
+}
+
+/// One for the aarch64 image of the tests. Debian has no musl for another
+/// machine, so this one has glibc in it; its commands are `own`'s.
+pub(crate) fn build_for_aarch64(own: &Path) -> Result<PathBuf> {
+    let home = target().join("cache/toybox/aarch64");
+    let compiler = [("CROSS_COMPILE", "aarch64-linux-gnu-"), ("CC", "gcc"), ("CFLAGS", "-Os")];
+    let list = own.with_extension("applets");
+    build_at(&home, "glibc for aarch64", &compiler, |_| Ok(fs::read_to_string(&list)?.trim_end().to_owned()))
+}
+
+fn build_at(
+    home: &Path,
+    libc: &str,
+    compiler: &[(&str, &str)],
+    list_commands: impl Fn(&Path) -> Result<String>,
+) -> Result<PathBuf> {
     let (program, commands, stamp) = (home.join("toybox"), home.join("toybox.applets"), home.join("built-from"));
-    let recipe = recipe();
+    let recipe = recipe(libc);
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == recipe) {
         return Ok(program);
     }
-    fs::create_dir_all(&home)?;
-    let source = debian::source("toybox", &home)
-        .context("toybox is built from source: or set LIVEROOT_TOYBOX to a static toybox with `sh` and `init`")?;
+    fs::create_dir_all(home)?;
+    let source = debian::source("toybox", home)?;
     configure(&source)?;
-    compile(&source, &kernel_headers(&home)?, &home.join("make.log"))?;
+    say(&format!("building toybox against {libc}; the compiler's output goes to {}", home.join("make.log").display()));
+    compile(&source, compiler, &home.join("make.log"))?;
     // The stamp goes first and comes last: an interrupted build must not pass for
     // a finished one. make left the old program read-only.
     for old in [&stamp, &program].into_iter().filter(|old| old.exists()) {
         fs::remove_file(old)?;
     }
     fs::copy(source.join("toybox"), &program).context("make left no toybox")?;
-    // The builder asks no program what it can do: it may be for another machine.
-    fs::write(commands, run::output(Command::new(&program).arg("--long"))? + "\n")?;
+    fs::write(commands, list_commands(&program)? + "\n")?;
     fs::write(&stamp, recipe)?;
     Ok(program)
 }
 
-fn recipe() -> String {
+fn recipe(libc: &str) -> String {
     let options = CONFIG.iter().map(|(name, on)| format!("{name}={on}\n"));
-    std::iter::once("Debian's source, musl, -Os, static\n".to_owned()).chain(options).collect()
+    std::iter::once(format!("Debian's source, {libc}, -Os, static\n")).chain(options).collect()
 }
 
 fn configure(source: &Path) -> Result<()> {
@@ -113,13 +136,11 @@ fn kernel_headers(home: &Path) -> Result<PathBuf> {
     Ok(dir)
 }
 
-fn compile(source: &Path, headers: &Path, log: &Path) -> Result<()> {
-    say(&format!("building toybox against musl; the compiler's output goes to {}", log.display()));
+fn compile(source: &Path, compiler: &[(&str, &str)], log: &Path) -> Result<()> {
     let output = File::create(log)?;
     let mut make = Command::new("make");
     make.current_dir(source)
-        .env("CC", "musl-gcc")
-        .env("CFLAGS", format!("-Os -I{}", headers.display()))
+        .envs(compiler.iter().copied())
         .env("LDFLAGS", "--static")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())

@@ -88,11 +88,11 @@ pub(super) fn bios(booted: &Booted<'_>) -> Result<BiosBoot, LoaderError> {
 pub(super) fn uefi(booted: &Booted<'_>) -> Result<UefiBoot, LoaderError> {
     // Shim starts grubx64.efi beside itself, and mmx64.efi where a key is to be enrolled.
     let fallback = booted.arch.removable_loader();
-    let (programs, configs): (&[_], &[_]) = if booted.plan.signed {
-        let programs = &[("shimx64.efi", fallback), ("grubx64.efi", SIGNED_GRUB), ("mmx64.efi", KEY_MANAGER)];
-        (programs, &[DIR, SIGNED_DIR])
+    let (programs, configs) = if booted.plan.signed {
+        let programs = vec![("shimx64.efi", fallback), ("grubx64.efi", SIGNED_GRUB), ("mmx64.efi", KEY_MANAGER)];
+        (programs, vec![DIR, SIGNED_DIR])
     } else {
-        (&[(GRUB, fallback)], &[DIR])
+        (vec![(GRUB, fallback)], vec![DIR])
     };
     let (mut esp, mut files, mut shared) = (Tree::new(), Tree::new(), Vec::new());
     for (name, at) in programs {

@@ -2,6 +2,7 @@
 //! the guest tells carries a token of its boot, and it ends QEMU with a code of
 //! its own (harness::vm), so that no accident passes for success.
 
+mod aarch64;
 mod damaged;
 mod initramfs;
 mod iso_file;

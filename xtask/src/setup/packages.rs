@@ -64,6 +64,12 @@ pub(super) const PACKAGES: &[Package] = &[
     },
     program("mmdebstrap", "mmdebstrap", "the root of profiles/live.toml"),
     program("make", "make", "building toybox"),
+    program("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc", "/init for aarch64"),
+    Package {
+        debian: "libc6-dev-arm64-cross",
+        purpose: "/init and toybox for aarch64",
+        shows: Shows::File("/usr/aarch64-linux-gnu/lib/libc.a"),
+    },
     program("musl-tools", "musl-gcc", "building toybox"),
     Package {
         debian: "linux-libc-dev",
@@ -85,6 +91,7 @@ pub(super) const PACKAGES: &[Package] = &[
     program("disorderfs", "disorderfs", "reading folders in another order"),
     program("dosfstools", "mkfs.vfat", "an oracle of the tests"),
     program("e2fsprogs", "mke2fs", "an oracle of the tests"),
+    program("binutils", "objdump", "an oracle of the tests"),
     program("mtools", "mcopy", "an oracle of the tests"),
     program("pax-utils", "lddtree", "an oracle of the tests"),
     Package {

@@ -132,6 +132,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Arch;
     use crate::plan::BootEntry;
     use crate::source::LoaderFiles;
     use tree::{Content, Provenance};
@@ -148,7 +149,17 @@ mod tests {
         }
         let content = Content::from(Vec::new());
         let boot_id = BootId::new([7; 16]);
-        menu(&Booted { name: "x", release: "1", plan, boot_id, kernel: &content, initramfs: &content, files: &files })
+        let arch = Arch::X86_64;
+        menu(&Booted {
+            name: "x",
+            arch,
+            release: "1",
+            plan,
+            boot_id,
+            kernel: &content,
+            initramfs: &content,
+            files: &files,
+        })
     }
 
     const ID: &str = "07070707070707070707070707070707";
