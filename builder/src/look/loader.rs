@@ -79,28 +79,40 @@ fn syslinux(config: &TreePath, text: &str) -> Vec<BootEntry> {
     entries
 }
 
+/// Commands may be conditions: `if linux FILE ARGUMENTS; then`.
 fn grub(config: &TreePath, text: &str) -> Vec<BootEntry> {
     let mut entries: Vec<BootEntry> = Vec::new();
-    for line in text.lines() {
+    for line in text.lines().map(str::trim) {
+        let line = line.strip_prefix("if ").unwrap_or(line);
         let (key, value) = split(line);
+        if key == "menuentry" {
+            entries.push(empty(config, &quoted(value)));
+            continue;
+        }
+        let Some(entry) = entries.last_mut() else { continue };
+        let mut arguments = arguments(value);
         match key {
-            "menuentry" => entries.push(empty(config, &quoted(value))),
             "linux" | "linux16" | "linuxefi" => {
-                let Some(entry) = entries.last_mut() else { continue };
-                let (file, cmdline) = split(value);
-                entry.files.extend(absolute(file));
-                entry.cmdline = words(cmdline.split_whitespace());
+                entry.files.extend(arguments.next().and_then(absolute));
+                entry.cmdline = words(arguments);
             }
-            "initrd" | "initrd16" | "initrdefi" => {
-                let Some(entry) = entries.last_mut() else { continue };
-                // What stands behind `||` is done when the loading fails.
-                let files = value.split_whitespace().take_while(|word| !word.starts_with(['|', ';', '&']));
-                entry.files.extend(files.filter_map(absolute));
-            }
+            "initrd" | "initrd16" | "initrdefi" => entry.files.extend(arguments.filter_map(absolute)),
             _ => {}
         }
     }
     entries
+}
+
+/// The words up to the end of the command.
+fn arguments(text: &str) -> impl Iterator<Item = &str> {
+    let mut ended = false;
+    text.split_whitespace().map_while(move |word| {
+        if ended || word.starts_with(['|', '&', ';']) {
+            return None;
+        }
+        ended = word.ends_with(';');
+        Some(word.trim_end_matches(';'))
+    })
 }
 
 fn loader_spec(config: &TreePath, text: &str) -> Vec<BootEntry> {
@@ -178,7 +190,7 @@ mod tests {
         add(
             "boot/grub/grub.cfg",
             "linux /not-an-entry\nmenuentry 'Start it' --class x {\n linux ($root)/boot/vmlinuz quiet\n\
-             initrd /boot/initramfs.img || echo no\n}\nmenuentry \"Other\" {\n linux ${prefix}/k a b\n}\n",
+             if initrd /boot/initramfs.img; then\n boot\n fi\n}\nmenuentry \"Other\" {\n linux ${prefix}/k a b\n}\n",
         );
         add("loader/entries/one.conf", "title One\nlinux \\k\ninitrd /i\noptions a  b\noptions c\n");
         add("etc/other.conf", "title No\n");

@@ -25,15 +25,15 @@ pub fn verify(image: &Level) -> Result<Report> {
         Format::Iso(_) => iso(image, &mut report),
         Format::Squashfs(superblock) => {
             unnoticed(superblock, &image.name, &mut report);
-            contents(&image.opened.tree, &image.name, &mut report);
+            contents(&image.opened.tree, image.opened.content.len(), &image.name, &mut report);
         }
         Format::Initramfs => {
-            contents(&image.opened.tree, &image.name, &mut report);
+            contents(&image.opened.tree, image.opened.content.len(), &image.name, &mut report);
             medium::initramfs(&image.opened.tree, &image.name, None, &mut report);
         }
-        Format::Tar => contents(&image.opened.tree, &image.name, &mut report),
+        Format::Tar => contents(&image.opened.tree, image.opened.content.len(), &image.name, &mut report),
         Format::Fat => {
-            contents(&image.opened.tree, &image.name, &mut report);
+            contents(&image.opened.tree, image.opened.content.len(), &image.name, &mut report);
             esp::check_loaders(&image.opened.tree, &image.name, &mut report);
         }
     }
@@ -49,15 +49,22 @@ fn iso(image: &Level, report: &mut Report) {
     if is_ours {
         medium::check(image, volume, report);
     } else {
-        contents(tree, &image.name, report);
+        contents(tree, image.opened.content.len(), &image.name, report);
         inner_images(image, report);
     }
     entries::check(tree, esp.as_ref(), is_ours, report);
     report.boots = boots::what_firmware_does(image, volume, esp.as_ref());
 }
 
-/// Files that cannot be read whole.
-fn contents(tree: &Tree, name: &str, report: &mut Report) {
+/// Files that cannot be read whole. Holes make a file of any length of a few
+/// bytes; what is mostly holes is not read.
+fn contents(tree: &Tree, image_len: u64, name: &str, report: &mut Report) {
+    const RATIO: u64 = 256;
+    let len = tree.content_len();
+    if len > image_len.saturating_mul(RATIO) {
+        report.advise(name, format!("its files have {len} bytes, {RATIO} times its own length: they are not read"));
+        return;
+    }
     for item in tree.walk() {
         if let Some(Err(error)) = item.content().map(read_through) {
             report.fault(format!("{name}:{}", item.path), error.to_string());
@@ -83,7 +90,7 @@ fn inner_images(outer: &Level, report: &mut Report) {
         match open(&name, content.clone()) {
             Ok(Opened { format: Format::Squashfs(superblock), tree, .. }) => {
                 unnoticed(&superblock, &name, report);
-                contents(&tree, &name, report);
+                contents(&tree, content.len(), &name, report);
             }
             Ok(_) => {}
             Err(error) => report.fault(name, report::chain(&error)),
