@@ -4,7 +4,7 @@
 mod common;
 
 use common::{asset, awkward_tree, bytes, content, file, image, name, noise, path, written};
-use iso::read::{Iso, MbrPartition, Names};
+use iso::read::{Iso, MbrPartition, Names, Partitions};
 use iso::{BiosImage, Boot, EfiImage, Image, StartCode, SystemArea};
 use tree::listing::{self, With};
 use tree::{Content, Tree};
@@ -22,6 +22,14 @@ fn gpt(tree: &Tree) -> Image<'_> {
     };
     let start = Some(StartCode::Isohdpfx(vec![0x90; 432]));
     Image { joliet: true, boot: Some(boot), system_area: SystemArea::Gpt { start }, ..image(tree) }
+}
+
+fn mbr(tree: &Tree) -> Image<'_> {
+    Image { system_area: SystemArea::Mbr { start: Some(StartCode::Isohdpfx(vec![0x90; 432])) }, ..gpt(tree) }
+}
+
+fn partitions(disk: Vec<u8>) -> Partitions {
+    Iso::open(Content::from(disk)).unwrap().partitions().unwrap()
 }
 
 #[test]
@@ -71,7 +79,6 @@ fn the_reader_finds_both_tables() {
     let tree = bootable_tree();
     let disk = bytes(&gpt(&tree));
     let sectors = disk.len() as u64 / 512;
-    let partitions = |disk: Vec<u8>| Iso::open(Content::from(disk)).unwrap().partitions().unwrap();
     let found = partitions(disk.clone());
     let mbr = |number, active, kind, start, sectors| MbrPartition { number, active, kind, start, sectors };
     assert_eq!(found.mbr, [mbr(1, false, 0xEE, 1, sectors - 1), mbr(2, true, 0, 0, 1)]);
@@ -94,17 +101,80 @@ fn the_reader_finds_both_tables() {
 #[test]
 fn the_first_partition_is_the_same_tree_by_itself() {
     let tree = bootable_tree();
-    let disk = bytes(&gpt(&tree));
-    let first = 64 * 512;
-    let entry = &disk[1024..1152];
-    assert_eq!(entry[32..40], 64_u64.to_le_bytes());
-    let last = u64::from_le_bytes(entry[40..48].try_into().unwrap()) as usize;
-    let partition = Content::from(disk[first..(last + 1) * 512].to_vec());
-    let (whole, part) = (Iso::open(Content::from(disk)).unwrap(), Iso::open(partition.clone()).unwrap());
-    assert_eq!(part.volume_len(), partition.len());
-    for names in [Names::RockRidge, Names::Joliet, Names::Plain] {
-        let listed = |iso: &Iso| listing::print(&iso.tree_with(names).unwrap(), With::Digests).unwrap();
-        assert!(listed(&whole) == listed(&part), "{names:?}");
+    for image in [gpt(&tree), mbr(&tree)] {
+        let disk = bytes(&image);
+        let (first, last) = match partitions(disk.clone()) {
+            Partitions { gpt: Some(gpt), .. } => (gpt.partitions[0].first, gpt.partitions[0].last),
+            Partitions { mbr, .. } => (mbr[0].start, mbr[0].start + mbr[0].sectors - 1),
+        };
+        assert_eq!(first, 64);
+        let partition = Content::from(disk[first as usize * 512..(last as usize + 1) * 512].to_vec());
+        let (whole, part) = (Iso::open(Content::from(disk)).unwrap(), Iso::open(partition.clone()).unwrap());
+        assert_eq!(part.volume_len(), partition.len());
+        for names in [Names::RockRidge, Names::Joliet, Names::Plain] {
+            let listed = |iso: &Iso| listing::print(&iso.tree_with(names).unwrap(), With::Digests).unwrap();
+            assert!(listed(&whole) == listed(&part), "{names:?}");
+        }
+    }
+}
+
+#[test]
+fn an_mbr_alone_names_the_same_partitions() {
+    let tree = bootable_tree();
+    let iso = written(&mbr(&tree));
+    let found = partitions(std::fs::read(iso.path()).unwrap());
+    assert_eq!(found.gpt, None);
+    let [first, esp] = &found.mbr[..] else { panic!("{found:?}") };
+    assert_eq!((first.active, first.kind, first.start), (true, 0x17, 64));
+    assert_eq!((esp.active, esp.kind, esp.start, esp.sectors), (false, 0xEF, first.start + first.sectors, 3 << 10));
+    if let Some(text) = content("sfdisk", &["-V", name(iso.path())]) {
+        assert!(text.contains("No errors detected"), "{text}");
+    }
+}
+
+#[test]
+fn without_a_bios_image_the_catalog_is_for_uefi_alone() {
+    let tree = bootable_tree();
+    let boot = Boot { bios: None, ..gpt(&tree).boot.unwrap() };
+    let image = Image { boot: Some(boot), system_area: SystemArea::Gpt { start: None }, ..gpt(&tree) };
+    let disk = bytes(&image);
+    let catalog = u32::from_le_bytes(disk[17 * 2048 + 71..][..4].try_into().unwrap()) as usize * 2048;
+    assert_eq!(disk[catalog..catalog + 2], [1, 0xEF]);
+    let entries = Iso::open(Content::from(disk)).unwrap().boot_entries().unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.platform).collect::<Vec<_>>(), [0xEF]);
+    let iso = written(&image);
+    let Some(text) = content("xorriso", &["-indev", name(iso.path()), "-report_el_torito", "plain"]) else { return };
+    assert!(text.contains("El Torito boot img :   1  UEFI  y   none"), "{text}");
+}
+
+#[test]
+fn the_load_size_of_an_esp_that_is_too_large_is_left_open_with_advice() {
+    let tree = bootable_tree();
+    for (len, load_sectors, advised) in [((32 << 20) - 512, 0xFFFF, 0), (32 << 20, 0, 1)] {
+        let efi = Some(EfiImage::Appended(Content::from(vec![0; len])));
+        let boot = Some(Boot { efi, ..gpt(&tree).boot.unwrap() });
+        let image = Image { boot, ..gpt(&tree) };
+        let entries = Iso::open(Content::from(bytes(&image))).unwrap().boot_entries().unwrap();
+        assert_eq!(entries[1].load_sectors, load_sectors);
+        let about_the_esp = iso::advice(&image).into_iter().filter(|sentence| sentence.contains("ESP"));
+        assert_eq!(about_the_esp.count(), advised);
+    }
+}
+
+#[test]
+fn xorriso_has_nothing_to_say_against_any_layout() {
+    let tree = bootable_tree();
+    let start = StartCode::Isohdpfx(vec![0x90; 432]);
+    let uefi_only = Boot { bios: None, ..gpt(&tree).boot.unwrap() };
+    let isohybrid = Image { system_area: SystemArea::Isohybrid { start }, ..gpt(&tree) };
+    let uefi = Image { boot: Some(uefi_only), system_area: SystemArea::Mbr { start: None }, ..gpt(&tree) };
+    for image in [gpt(&tree), mbr(&tree), isohybrid, uefi] {
+        let iso = written(&image);
+        let report = ["-report_el_torito", "plain", "-report_system_area", "plain", "-check_media", "--"];
+        let Some(text) = content("xorriso", &[&["-indev", name(iso.path())][..], &report].concat()) else { return };
+        assert!(text.contains("+ good"), "{text}");
+        let complaints = ["SORRY", "FAILURE", "WARNING", "HINT"];
+        assert!(!complaints.iter().any(|word| text.contains(word)), "{text}");
     }
 }
 
