@@ -7,15 +7,20 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Something a test needs and this machine may lack. A laptop goes without and
-/// says so, in a line that `cargo xtask test` counts; CI does not go without.
+/// says so ([`skip`]); CI does not go without.
 pub fn or_skip<T>(needed: Option<T>, what: &str, remedy: &str) -> Result<Option<T>> {
     if needed.is_none() {
         ensure!(std::env::var_os("CI").is_none(), "there is no {what} here, and CI wants it: {remedy}");
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // One write, and past libtest's capture, which would hide it in a test that passes.
-        std::io::stderr().write_all(format!("\nSKIPPED {test}: there is no {what}; {remedy}\n").as_bytes())?;
+        skip(&format!("there is no {what}; {remedy}"))?;
     }
     Ok(needed)
+}
+
+/// Says so in a line that `cargo xtask test` counts.
+pub fn skip(why: &str) -> Result<()> {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // One write, and past libtest's capture, which would hide it in a test that passes.
+    Ok(std::io::stderr().write_all(format!("\nSKIPPED {test}: {why}\n").as_bytes())?)
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Whole boots, each a row: image × attachment × order, or command line. What
+//! Whole boots, each a row: image × firmware × attachment × order, or command line. What
 //! the guest tells carries a token of its boot, and it ends QEMU with a code of
 //! its own (harness::vm), so that no accident passes for success.
 
@@ -6,8 +6,11 @@ mod aarch64;
 mod damaged;
 mod initramfs;
 mod iso_file;
+mod matrix;
 mod overlay;
 mod ram;
+mod secure_boot;
+mod stick;
 mod verity;
 mod waiting;
 
@@ -15,18 +18,18 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::builder::Image;
-use harness::vm::{self, Attach, Guest, Machine};
+use harness::vm::{self, Attach, Firmware, Guest, Machine};
 use serde_json::Value;
 
 /// For a whole boot, under TCG, on a busy machine.
-const BOOT: Duration = Duration::from_mins(2);
+const BOOT: Duration = Duration::from_mins(4);
 /// For what follows at once.
 const SOON: Duration = Duration::from_secs(30);
 
 /// Boots the image as firmware does, boot loader and all.
-fn start(image: &Image, attach: Attach, order: &'static str) -> Result<Guest> {
+fn start(image: &Image, firmware: Firmware, attach: Attach, order: &'static str) -> Result<Guest> {
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
-    Machine::new(&image.iso, attach).with_order(order).start(accel)
+    Machine::new(&image.iso, attach).with_firmware(firmware).with_order(order).start(accel)
 }
 
 /// Boots the image's kernel with a command line of ours, the medium being there too.

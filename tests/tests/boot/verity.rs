@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use harness::builder::Image;
 use harness::tiny;
-use harness::vm::{self, Attach, Guest, Machine};
+use harness::vm::{self, Attach, Firmware, Guest, Machine};
 
 use crate::{BOOT, SOON, check_status, start};
 
@@ -29,7 +29,7 @@ fn image() -> Result<Option<Arc<Image>>> {
 fn a_verified_image_runs_from_its_mapped_device() -> Result<()> {
     let Some(image) = image()? else { return Ok(()) };
     // Through the boot loader, whose entry has the root hash.
-    let mut guest = start(&image, Attach::Virtio, "report")?;
+    let mut guest = start(&image, Firmware::Bios, Attach::Virtio, "report")?;
     assert_eq!(guest.report("root", BOOT)?, "overlay");
     assert_eq!(guest.report("layer", SOON)?, "/dev/dm-0");
     assert_eq!(guest.report("mapped", SOON)?, "liveroot-0");
