@@ -68,6 +68,9 @@ enum Verb {
         /// The codec for a folder or a list; a profile says its own
         #[arg(long, value_name = "CODEC", default_value = "zstd:19")]
         compress: String,
+        /// Write the archive as a gen_init_cpio list too, with its files in LIST.files
+        #[arg(long, value_name = "LIST")]
+        as_list: Option<PathBuf>,
     },
     /// Fetch what a profile needs from the distribution, with its own tools
     Fetch {
@@ -145,8 +148,9 @@ impl Cli {
                 progress.note(&format!("{}: {len}, boot-id {boot_id}", output.display()));
             }
             Verb::Plan { asked } => show(&asked.plan()?.to_string())?,
-            Verb::Initramfs { asked, output, compress } => {
+            Verb::Initramfs { asked, output, compress, as_list } => {
                 let (len, output) = asked.initramfs(output, &compress, &progress)?;
+                as_list.map(|list| listed::write_list(&output, &list)).transpose()?;
                 progress.note(&format!("{}: {}", output.display(), progress::bytes(len)));
             }
             Verb::Fetch { asked } => {

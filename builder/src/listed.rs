@@ -1,8 +1,12 @@
 //! An initramfs from a folder or a gen_init_cpio list: what a script would
 //! call `cpio` or the kernel's `usr/gen_init_cpio` for.
 
-use std::io::{BufWriter, Write};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tree::{Provenance, Tree, TreePath};
@@ -31,6 +35,29 @@ pub fn build(source: &Path, codec: Codec, epoch: i64, target: &Path) -> Result<u
     record.publish()?;
     draft.publish()?;
     Ok(len)
+}
+
+/// Writes a finished archive as a list, with the contents of its files in a
+/// folder beside it, whose dates are the archive's.
+pub fn write_list(archive: &Path, list: &Path) -> Result<()> {
+    let list = std::path::absolute(list)?;
+    let folder = list.with_added_extension("files");
+    let tree = tree::cpio::load(archive, &Provenance::new("the archive"))?;
+    let at = |path: &TreePath| folder.join(OsStr::from_bytes(path.as_bytes()));
+    let text = tree::spec::print(&tree, at)?;
+    for item in tree.walk() {
+        let (Some(content), path) = (item.content(), at(item.path)) else { continue };
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(path.parent().unwrap_or(&folder))?;
+            let mut file = File::create(&path)?;
+            io::copy(&mut content.open()?, &mut file)?;
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(item.meta.mtime.max(0) as u64))
+        };
+        write().with_context(|| path.display().to_string())?;
+    }
+    let mut draft = Draft::create(&list)?;
+    draft.file().write_all(&text)?;
+    Ok(draft.publish()?)
 }
 
 /// A folder keeps its owners: who may not read them cannot pack them either.

@@ -1,11 +1,15 @@
 //! The initramfs archive: cpio's "new ASCII" format, as
 //! Documentation/driver-api/early-userspace/buffer-format.rst describes it.
 
-use std::collections::BTreeMap;
+mod like;
+
 use std::io::{self, Write};
 
 use init::contract::initramfs as at;
-use tree::{Item, Kind, LeafId, Node, Tree, TreePath};
+use tree::{Item, Kind, Node, Tree, TreePath};
+
+use like::Entry;
+pub use like::Like;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NewcError {
@@ -29,27 +33,14 @@ pub fn order(tree: &Tree) -> Vec<Item<'_>> {
     tree.get(&init).into_iter().chain(between).chain(tree.get(&contents)).collect()
 }
 
-/// Writes the tree.
-///
-/// Inodes are numbered in the order written. The data of a hard-linked file
-/// stands at its last link, where every reader expects it.
 pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
-    let mut archive = Archive { out, written: 0 };
-    let mut inodes = BTreeMap::<LeafId, Shared>::new();
-    let mut next_inode = 1;
-    for item in order(tree) {
-        let (inode, links, with_data) = match item.node {
-            Node::Dir => (next_inode, 2, false),
-            Node::Leaf { id, links, .. } => {
-                let shared = inodes.entry(id).or_insert(Shared { inode: next_inode, left: links });
-                shared.left -= 1;
-                (shared.inode, links, shared.left == 0)
-            }
-        };
-        if inode == next_inode {
-            next_inode += 1;
-        }
-        archive.entry(&item, inode, links, with_data)?;
+    write_like(Like::Liveroot, tree, out)
+}
+
+pub fn write_like(like: Like, tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
+    let mut archive = Archive { out, written: 0, like };
+    for entry in like.entries(tree) {
+        archive.entry(&entry)?;
     }
     archive.trailer()
 }
@@ -70,33 +61,33 @@ pub fn mode(item: &Item<'_>) -> u32 {
     file_type | item.meta.mode
 }
 
-struct Shared {
-    inode: u32,
-    left: u32,
-}
-
 struct Archive<'w> {
     out: &'w mut dyn Write,
     written: u64,
+    like: Like,
 }
 
 impl Archive<'_> {
-    fn entry(&mut self, item: &Item<'_>, inode: u32, links: u32, with_data: bool) -> Result<(), NewcError> {
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), NewcError> {
+        let Entry { item, inode, links, with_data } = entry;
         if !item.meta.xattrs.is_empty() {
             return Err(NewcError::Xattrs { path: item.path.clone() });
         }
         let fits = |what, value: u64| {
             u32::try_from(value).map_err(|_| NewcError::TooLarge { path: item.path.clone(), what, value })
         };
-        let mut header = Header { inode, links, name: item.path.as_bytes(), ..Header::default() };
+        let mut header = Header { inode: *inode, links: *links, name: item.path.as_bytes(), ..Header::default() };
+        header.stood_on = self.like.device();
         let mut data = Data::None;
         if let Node::Leaf { kind, .. } = item.node {
             match kind {
-                Kind::File(content) if with_data => {
+                Kind::File(content) if *with_data => {
                     header.size = fits("its size", content.len())?;
                     data = Data::Content(content);
                 }
                 Kind::Symlink(target) => {
+                    let end: &[u8] = if self.like.ends_targets_with_nul() { b"\0" } else { b"" };
+                    let target = [target, end].concat();
                     header.size = fits("its target's length", target.len() as u64)?;
                     data = Data::Bytes(target);
                 }
@@ -112,7 +103,7 @@ impl Archive<'_> {
         self.header(&header)?;
         match data {
             Data::None => {}
-            Data::Bytes(bytes) => self.bytes(bytes)?,
+            Data::Bytes(bytes) => self.bytes(&bytes)?,
             Data::Content(content) => {
                 let mut copy = || io::copy(&mut content.open()?, &mut *self.out);
                 self.written += copy().map_err(|source| NewcError::Content { path: item.path.clone(), source })?;
@@ -122,7 +113,7 @@ impl Archive<'_> {
     }
 
     fn header(&mut self, header: &Header<'_>) -> Result<(), NewcError> {
-        let Header { inode, mode, owner, links, mtime, size, device, name } = header;
+        let Header { inode, mode, owner, links, mtime, size, stood_on, device, name } = header;
         let fields = [
             *inode,
             *mode,
@@ -131,8 +122,8 @@ impl Archive<'_> {
             *links,
             *mtime,
             *size,
-            0, // the device it stood on: 0:0, for an archive that depends on nothing
-            0,
+            stood_on.0,
+            stood_on.1,
             device.0,
             device.1,
             name.len() as u32 + 1,
@@ -169,7 +160,7 @@ impl Archive<'_> {
 
 enum Data<'a> {
     None,
-    Bytes(&'a [u8]),
+    Bytes(Vec<u8>),
     Content(&'a tree::Content),
 }
 
@@ -181,6 +172,7 @@ struct Header<'a> {
     links: u32,
     mtime: u32,
     size: u32,
+    stood_on: (u32, u32),
     device: (u32, u32),
     name: &'a [u8],
 }

@@ -12,12 +12,16 @@
 //!
 //! Law: the kernel's usr/gen_init_cpio.c.
 
+mod print;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::host::{self, HostError, Owners};
 use crate::{Conflict, Escaped, Kind, Leaf, Meta, PathError, Provenance, Tree, TreePath, archive};
+
+pub use print::{Unlistable, print};
 
 /// What is wrong on which line of which list.
 #[derive(Debug, thiserror::Error)]

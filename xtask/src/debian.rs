@@ -122,7 +122,7 @@ fn upstream_tar(package: &str, dir: &Path) -> Result<PathBuf> {
     None.with_context(|| format!("apt left no upstream tar in {}", dir.display()))
 }
 
-fn only_file(dir: &Path, ending: &str) -> Result<PathBuf> {
+pub(crate) fn only_file(dir: &Path, ending: &str) -> Result<PathBuf> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.to_string_lossy().ends_with(ending) {

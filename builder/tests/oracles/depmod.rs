@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use builder::deb;
@@ -13,17 +13,12 @@ use builder::kernel::depmod::{Config, DepmodError, Indexes, index};
 use tree::{Provenance, Tree, TreePath};
 
 use crate::kernel::unpack;
-use crate::{or_skip, output, tool};
+use crate::{given, output, tool};
 
 /// Another machine's kernel, from its package.
 const ARM64: &str = "LIVEROOT_TEST_KERNEL_DEB_ARM64";
 /// kmod's source, unpacked.
 const KMOD: &str = "LIVEROOT_TEST_KMOD_SOURCE";
-
-fn given(variable: &str, what: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
-    or_skip(path, &format!("{what} ({variable}; `cargo xtask test` fetches it)"))
-}
 
 /// Runs depmod over `root` and holds ours to every file that it writes.
 pub(crate) fn assert_equal_to_depmod(depmod: &Path, root: &Path, release: &str, ours: &Indexes) {

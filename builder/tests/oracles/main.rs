@@ -2,6 +2,7 @@
 //! grub-mkimage, veritysetup, sgdisk and sfdisk, unsquashfs and Linux itself.
 
 mod closure;
+mod cpio;
 mod depmod;
 mod grub;
 mod kernel;
@@ -22,6 +23,12 @@ fn or_skip<T>(needed: Option<T>, what: &str) -> Option<T> {
         let _ = writeln!(std::io::stderr(), "\nSKIPPED {test}: there is no {what}");
     }
     needed
+}
+
+/// What `cargo xtask test` fetches and names in the environment.
+fn given(variable: &str, what: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
+    or_skip(path, &format!("{what} ({variable}; `cargo xtask test` fetches it)"))
 }
 
 fn tool(name: &str) -> Option<PathBuf> {
