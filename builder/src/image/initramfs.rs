@@ -7,6 +7,7 @@ use init::contract::{BootId, initramfs as at};
 use init::facts::ImageFacts;
 use tree::{Content, Provenance, TreePath};
 
+use super::budget;
 use super::scratch::{encode, spanned};
 use crate::compress::Decoder;
 use crate::plan::Plan;
@@ -41,6 +42,7 @@ pub fn encode_initramfs(
     contents::add(&mut tree, plan.epoch)?;
     let file = encode(scratch, plan.initramfs.compress, Decoder::Kernel, |out| Ok(newc::write(&tree, out)?))?;
     let content = spanned(file, "the initramfs")?;
+    budget::check(&tree, content.len(), plan.initramfs.max_size)?;
     step.done(&format!(
         "{} from {} in {} entries",
         progress::bytes(content.len()),

@@ -70,6 +70,8 @@ pub enum KernelSource {
 #[derive(Debug, Clone, PartialEq)]
 pub struct InitramfsPlan {
     pub compress: Codec,
+    /// Of the finished archive, in bytes.
+    pub max_size: Option<u64>,
     pub parts: Parts,
 }
 

@@ -21,6 +21,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     }
     writeln!(f, "\ninitramfs")?;
     line::<()>(f, "compress", &plan.initramfs.compress.to_string(), None)?;
+    if let Some(max) = plan.initramfs.max_size {
+        line::<()>(f, "max_size", &crate::progress::bytes(max), None)?;
+    }
     parts(f, &plan.initramfs.parts)?;
     payload(f, &plan.payload)?;
     writeln!(f, "\nboot")?;

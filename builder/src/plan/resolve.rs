@@ -50,6 +50,7 @@ impl Resolver<'_> {
             given => given.to_vec(),
         };
         let compress = self.codec(profile.initramfs.compress.as_ref(), "zstd:19");
+        let max_size = self.size(profile.initramfs.max_size.as_ref());
         let section = &profile.initramfs;
         let parts = self.parts(section.userland.as_ref(), &section.programs, &section.overlays, profile.mode.value);
         let payload = match profile.mode.value {
@@ -71,7 +72,7 @@ impl Resolver<'_> {
             clamp: request.epoch.is_some(),
             kernel: kernel?,
             modules,
-            initramfs: InitramfsPlan { compress: compress?, parts },
+            initramfs: InitramfsPlan { compress: compress?, max_size, parts },
             payload: payload?,
             boot,
             media_sum: profile.image.media_sum.as_ref().is_none_or(|wanted| wanted.value),
@@ -107,6 +108,14 @@ impl Resolver<'_> {
     fn codec(&mut self, written: Option<&Located<String>>, default: &str) -> Option<Codec> {
         let parsed = written.map_or(default, |written| &written.value).parse();
         parsed.map_err(|e: crate::compress::CodecError| self.refuse(written, &e.to_string())).ok()
+    }
+
+    fn size(&mut self, written: Option<&Located<String>>) -> Option<u64> {
+        let size = written.and_then(|written| parse_size(&written.value));
+        if size.is_none() {
+            self.refuse(written, "not a size: bytes, or a number with KiB, MiB or GiB");
+        }
+        size
     }
 
     fn refuse(&mut self, written: Option<&Located<String>>, what: &str) {
@@ -338,6 +347,15 @@ fn advice(plan: &Plan) -> Vec<String> {
     plan.label.advice().into_iter().chain(plan.boot.advice()).collect()
 }
 
+/// `6MiB`, `512 KiB` or `1000000`; never nothing.
+fn parse_size(text: &str) -> Option<u64> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let (number, shift) =
+        units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))).unwrap_or((text, 0));
+    let number: u64 = number.trim_end().parse().ok()?;
+    number.checked_mul(1 << shift).filter(|size| *size > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -485,6 +503,7 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
             (OVERLAY.replace("AURORA", &"A".repeat(33)), &["p.toml:3:9: `label` cannot be a volume ID"]),
             (OVERLAY.replace("AURORA", "A\\nB"), &["p.toml:3:9: `label` cannot be a volume ID"]),
             (OVERLAY.replace("aurora", "../aurora"), &["p.toml:2:8: `name` cannot be \"../aurora\""]),
+            (OVERLAY.replace("[initramfs]", "[initramfs]\nmax_size = \"6 pounds\""), &["not a size", "MiB"]),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a codec"]),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"none\""), &["an uncompressed squashfs"]),
             (

@@ -46,6 +46,7 @@ pub struct KernelSection {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InitramfsSection {
     pub compress: Option<Located<String>>,
+    pub max_size: Option<Located<String>>,
     pub userland: Option<Located<String>>,
     pub programs: Vec<Located<String>>,
     pub overlays: Vec<Located<String>>,
@@ -247,6 +248,7 @@ fn kernel_section(mut section: Section<'_>) -> Option<KernelSection> {
 fn initramfs_section(mut section: Section<'_>) -> InitramfsSection {
     let fields = InitramfsSection {
         compress: section.string("compress"),
+        max_size: section.string("max_size"),
         userland: section.string("userland"),
         programs: section.strings("programs").unwrap_or_default(),
         overlays: section.strings("overlays").unwrap_or_default(),
