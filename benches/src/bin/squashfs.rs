@@ -104,7 +104,7 @@ fn compare(args: &Args, tree: &Path, codec: &str) -> Result<()> {
             let cost = run(&mut command()?)?;
             let size = fs::metadata(&out)?.len();
             eprintln!(
-                "round {round}: {name} {codec}: {:.2} s, cpu {:.2} s",
+                "round {round}: {name} {codec}: {:.2} s, cpu {:.2} s, {size} bytes",
                 cost.wall.as_secs_f64(),
                 cost.cpu.as_secs_f64()
             );

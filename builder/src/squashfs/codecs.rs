@@ -25,7 +25,7 @@ impl Encoder {
     pub(super) fn new(compression: Compression, block_size: BlockSize) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::Store,
-            Compression::Gzip { level } => Self::Gzip(gzip::Gzip::new(level)),
+            Compression::Gzip { level } => Self::Gzip(gzip::Gzip::new(level)?),
             Compression::Xz(settings) => Self::Xz(xz::Xz::new(settings, block_size)?),
             Compression::Lz4 { high } => Self::Lz4(lz4::Lz4::new(high)),
             Compression::Zstd { level } => Self::Zstd(zstd::Zstd::new(level)?),
@@ -41,7 +41,7 @@ impl Encoder {
         }
         let packed = match self {
             Self::Store => None,
-            Self::Gzip(encoder) => encoder.encode(block, out)?,
+            Self::Gzip(encoder) => encoder.encode(block, out),
             Self::Xz(encoder) => encoder.encode(block, out)?,
             Self::Lz4(encoder) => encoder.encode(block, out),
             Self::Zstd(encoder) => encoder.encode(block, out),
