@@ -11,6 +11,7 @@ use crate::check;
 use crate::cmdline::{Check, Cmdline, Shell};
 use crate::contract::{Mode, initramfs};
 use crate::devices::{Devices, watch_media};
+use crate::eject::eject;
 use crate::facts::ImageFacts;
 use crate::fault::{Code, Fault};
 use crate::handover;
@@ -22,7 +23,7 @@ use crate::overlay::{self, NewRoot};
 use crate::plan::RootPlan;
 use crate::rescue::{self, Answer, Policy};
 use crate::status::{State, Status};
-use crate::{early, preflight, ram, unpacked};
+use crate::{early, preflight, ram, toram, unpacked};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -124,6 +125,15 @@ impl Boot {
         let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts, &self.cmdline.verity)?;
         self.status.end();
 
+        let medium = if let RootPlan::Overlay { layers } = &plan {
+            self.enter(State::ToRam)?;
+            let medium = toram::copy(medium, layers, &self.cmdline, &mut self.status)?;
+            self.status.end();
+            medium
+        } else {
+            medium
+        };
+
         self.enter(State::Root)?;
         let root = self.make_root(medium, &plan)?;
         self.status.end();
@@ -143,8 +153,14 @@ impl Boot {
                 let new_root = ram::new_root(&self.cmdline)?;
                 let root = new_root.map_or(Root::Here, |new_root| Root::New(new_root, None));
                 ram::extract(&medium, packages, *unpacked, root.path(), &self.cmdline, &mut self.status)?;
+                let device = medium.device.clone();
                 match medium.release() {
-                    Ok(()) => info!("everything is in memory: the medium may be removed"),
+                    Ok(()) => {
+                        info!("everything is in memory: the medium may be removed");
+                        if self.cmdline.eject {
+                            eject(&device);
+                        }
+                    }
                     Err(why) => self.status.degrade(format!("the medium is still in use: {why}")),
                 }
                 Ok(root)

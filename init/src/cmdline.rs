@@ -23,6 +23,8 @@ pub(crate) struct Cmdline {
     pub dir: String,
     /// None waits for ever.
     pub timeout: Option<Duration>,
+    pub to_ram: ToRam,
+    pub eject: bool,
     pub upper_size: Size,
     pub ram: RamRoot,
     pub ram_size: Size,
@@ -44,6 +46,15 @@ pub(crate) struct Cmdline {
 pub(crate) enum Size {
     Bytes(u64),
     Percent(u64),
+}
+
+/// Whether the medium's layers are copied to memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ToRam {
+    No,
+    /// If there is the memory for it.
+    Auto,
+    Yes,
 }
 
 /// What ram mode unpacks its packages into.
@@ -93,6 +104,8 @@ impl Default for Cmdline {
             iso: None,
             dir: medium::DIR.into(),
             timeout: Some(Duration::from_secs(30)),
+            to_ram: ToRam::No,
+            eject: false,
             upper_size: Size::Percent(50),
             ram: RamRoot::Rootfs,
             ram_size: Size::Percent(75),
@@ -163,6 +176,11 @@ impl Cmdline {
                 let seconds: u32 = value.parse().ok()?;
                 self.timeout = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
             }
+            params::TORAM => {
+                let answers = [("", ToRam::Yes), ("yes", ToRam::Yes), ("no", ToRam::No), ("auto", ToRam::Auto)];
+                self.to_ram = choose(value, &answers)?;
+            }
+            params::EJECT => self.eject = choose(value, &[("", true), ("yes", true), ("no", false)])?,
             params::UPPER_SIZE => self.upper_size = Size::parse(value)?,
             params::RAM => {
                 self.ram = choose(value, &[("rootfs", RamRoot::Rootfs), ("tmpfs", RamRoot::Tmpfs)])?;

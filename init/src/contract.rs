@@ -55,6 +55,8 @@ pub mod run {
     pub const MEDIUM: &str = "/run/live/medium";
     /// The partition that the medium is an ISO file on.
     pub const HOLDER: &str = "/run/live/holder";
+    /// The tmpfs that the medium's parts are copied to, where that is asked for.
+    pub const COPY: &str = "/run/live/copy";
     /// Each layer of overlay mode is mounted below here by its number.
     pub const LAYERS: &str = "/run/live/layers";
     /// The upper's own tmpfs.

@@ -35,6 +35,8 @@ pub(crate) struct Medium {
     mounted: Mounted,
     /// What it is an ISO file on; undone after it.
     holder: Option<Mounted>,
+    /// Below /dev.
+    pub device: String,
     /// Where its manifest stands; the parts' paths are relative to it.
     pub dir: PathBuf,
     pub manifest: Manifest,
@@ -111,7 +113,8 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
         warn!("{device}: {what}; going on, since it was named");
     }
     info!("medium: {device} ({}), {} in {} mode", fs.name(), manifest.name, manifest.mode);
-    Ok(Medium { mounted, holder, dir, manifest })
+    let device = devices.disks[at].name.clone();
+    Ok(Medium { mounted, holder, device, dir, manifest })
 }
 
 /// The medium, and the partition that it is a file on if it is one.
@@ -202,6 +205,16 @@ impl Medium {
     pub(crate) fn keep(self) {
         self.mounted.keep();
         self.holder.map(Mounted::keep);
+    }
+
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.dir == Path::new(run::COPY)
+    }
+
+    /// The same parts elsewhere, and whether this medium could be let go of.
+    pub(crate) fn moved_to(self, mounted: Mounted, dir: PathBuf) -> (Self, Result<(), String>) {
+        let moved = Self { mounted, holder: None, dir, manifest: self.manifest.clone(), device: self.device.clone() };
+        (moved, self.release())
     }
 
     /// Whether nothing needs it any more is the caller's to know.

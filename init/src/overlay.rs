@@ -6,7 +6,7 @@ use nix::sys::utsname::uname;
 use nix::unistd::chdir;
 use std::os::unix::fs::DirBuilderExt;
 
-use crate::cmdline::Cmdline;
+use crate::cmdline::{Cmdline, Size};
 use crate::contract::{params, run};
 use crate::devices::Devices;
 use crate::dm;
@@ -15,6 +15,7 @@ use crate::fault::{Code, Fault};
 use crate::loopdev;
 use crate::manifest::{Part, Verity};
 use crate::medium::Medium;
+use crate::memory;
 use crate::mounts::Mounted;
 use crate::status::Status;
 
@@ -76,7 +77,7 @@ pub(crate) fn assemble(
         }
     }
     let advice = || format!("is {} right?", params::UPPER_SIZE);
-    mounts.insert(0, mount_upper(cmdline).map_err(|why| Fault::new(Code::Mount, why).advise(advice()))?);
+    mounts.insert(0, mount_upper(medium, cmdline).map_err(|why| Fault::new(Code::Mount, why).advise(advice()))?);
     mounts.insert(0, mount_overlay(&names).map_err(|why| Fault::new(Code::Mount, why))?);
     Ok(NewRoot { mounts })
 }
@@ -126,8 +127,14 @@ fn parse_version(release: &str) -> Option<(u32, u32)> {
 
 /// On a mount of its own: /run is capped and remounted by the systems that
 /// are booted.
-fn mount_upper(cmdline: &Cmdline) -> Result<Mounted, String> {
-    let size = format!("mode=0755,{}", cmdline.upper_size.option());
+fn mount_upper(medium: &Medium, cmdline: &Cmdline) -> Result<Mounted, String> {
+    // Of what the copies have left: both grow in the same memory, and a tmpfs
+    // that may take all of it stops the machine instead of its writers.
+    let size = match (cmdline.upper_size, memory::available()) {
+        (Size::Percent(percent), Some(left)) if medium.is_in_memory() => Size::Bytes(left / 100 * percent),
+        (size, _) => size,
+    };
+    let size = format!("mode=0755,{}", size.option());
     let mounted = Mounted::new("tmpfs", run::UPPER, "tmpfs", MsFlags::empty(), &size)?;
     for name in ["upper", "work"] {
         let dir = format!("{}/{name}", run::UPPER);

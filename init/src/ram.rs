@@ -1,7 +1,7 @@
 //! Ram mode: the medium's packages, one after the other, over the root that
 //! the kernel unpacked the initramfs into, or into a tmpfs if that was asked for.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
@@ -15,6 +15,7 @@ use crate::fault::{Code, Fault};
 use crate::log::{debug, info};
 use crate::manifest::Part;
 use crate::medium::Medium;
+use crate::memory;
 use crate::mounts::Mounted;
 use crate::overlay::{NewRoot, SYSROOT};
 use crate::status::Status;
@@ -47,8 +48,7 @@ pub(crate) fn extract(
     if cmdline.ram == RamRoot::Rootfs {
         raise_limit(cmdline);
     }
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    budget(unpacked, available_memory(&meminfo), room(root))?;
+    budget(unpacked, memory::available(), room(root))?;
     for package in packages {
         match one(medium, package, root, cmdline.check) {
             Ok(Summary { entries, bytes }) => {
@@ -102,13 +102,6 @@ fn room(root: &Path) -> Option<u64> {
     Some(root.blocks_available().saturating_mul(root.fragment_size()))
 }
 
-/// MemAvailable: MemFree leaves out what the kernel can take back, and Cached
-/// counts a tmpfs's files as if it could.
-fn available_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 fn budget(unpacked: u64, available: Option<u64>, room: Option<u64>) -> Result<(), Fault> {
     let need = unpacked.saturating_add(WORKING_MEMORY);
     let refuse = |has: u64, of: &str, advice: String| {
@@ -138,12 +131,5 @@ mod tests {
         let fault = budget(100 * MIB, Some(900 * MIB), Some(80 * MIB)).unwrap_err();
         assert!(fault.what.contains("80 MiB of room") && fault.advice.contains(params::RAM_SIZE), "{fault:?}");
         assert!(budget(u64::MAX, Some(u64::MAX - 1), None).is_err());
-    }
-
-    #[test]
-    fn available_memory_is_the_kernels_own_estimate() {
-        let meminfo = "MemTotal:  2048 kB\nMemFree:  1 kB\nMemAvailable:    1024 kB\nCached: 5 kB\n";
-        assert_eq!(available_memory(meminfo), Some(1 << 20));
-        assert_eq!(available_memory("MemTotal: 2048 kB\n"), None);
     }
 }

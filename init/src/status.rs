@@ -18,19 +18,21 @@ pub(crate) enum State {
     Devices,
     Medium,
     Check,
+    ToRam,
     Root,
     Preflight,
     Handover,
 }
 
 impl State {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Early,
         Self::Cmdline,
         Self::Console,
         Self::Devices,
         Self::Medium,
         Self::Check,
+        Self::ToRam,
         Self::Root,
         Self::Preflight,
         Self::Handover,
@@ -44,6 +46,7 @@ impl State {
             Self::Devices => "devices",
             Self::Medium => "medium",
             Self::Check => "check",
+            Self::ToRam => "toram",
             Self::Root => "root",
             Self::Preflight => "preflight",
             Self::Handover => "handover",

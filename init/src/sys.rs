@@ -98,6 +98,8 @@ mod raw {
     nix::ioctl_write_ptr_bad!(loop_set_status64, 0x4C04, super::LoopInfo);
     nix::ioctl_write_ptr_bad!(loop_configure, 0x4C0A, super::LoopConfig);
     nix::ioctl_write_int_bad!(cdrom_drive_status, 0x5326);
+    nix::ioctl_write_int_bad!(cdrom_lock_door, 0x5329);
+    nix::ioctl_none_bad!(cdrom_eject, 0x5309);
     nix::ioctl_write_int_bad!(tiocsctty, libc::TIOCSCTTY);
 }
 
@@ -160,6 +162,14 @@ pub(crate) fn device_mapper(control: &File, command: DmCommand, request: &mut Dm
 pub(crate) fn cdrom_drive_status(device: &File) -> nix::Result<i32> {
     // SAFETY: the argument is a number: CDSL_CURRENT.
     unsafe { raw::cdrom_drive_status(device.as_raw_fd(), i32::MAX) }
+}
+
+/// linux/cdrom.h: the door was locked by the mount.
+pub(crate) fn cdrom_eject(device: &File) -> nix::Result<()> {
+    // SAFETY: the argument is a number.
+    unsafe { raw::cdrom_lock_door(device.as_raw_fd(), 0) }?;
+    // SAFETY: takes no argument.
+    unsafe { raw::cdrom_eject(device.as_raw_fd()) }.map(drop)
 }
 
 pub(crate) fn set_controlling_terminal(tty: &File) -> nix::Result<()> {

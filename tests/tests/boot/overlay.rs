@@ -17,6 +17,35 @@ pub(crate) fn reached_its_init(guest: &Guest) -> Result<()> {
     check_status(guest)
 }
 
+#[test]
+fn it_goes_on_from_memory_when_its_medium_is_pulled() -> Result<()> {
+    let Some(image) = Image::of("live")? else { return Ok(()) };
+    let kernel = image.kernel("console=ttyS0 live.toram")?;
+    let accel = vm::accel(&kernel.vmlinuz);
+    let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("report-removal");
+    let mut guest = machine.start(accel)?;
+    assert_eq!(guest.report("media", BOOT)?, "0", "the medium is still mounted");
+    guest.report("waiting", SOON)?;
+    guest.pull()?;
+    assert_eq!(guest.report("unreadable", BOOT)?, "0", "files that cannot be read any more");
+    guest.passed(SOON)
+}
+
+#[test]
+fn a_copy_that_memory_has_no_room_for_is_refused_or_left_out() -> Result<()> {
+    let Some(image) = Image::of("live")? else { return Ok(()) };
+    for (asked, outcome) in [("yes", "toram: failed "), ("auto", "going on from the medium")] {
+        let kernel = image.kernel(&format!("console=ttyS0 live.toram={asked}"))?;
+        let accel = vm::accel(&kernel.vmlinuz);
+        let machine = Machine { memory_mib: 256, ..Machine::new(&image.iso, Attach::Virtio).with_kernel(kernel) };
+        let guest = machine.start(accel)?;
+        let fault = guest.console.expect("E_NO_MEMORY needs ", BOOT)?;
+        assert!(fault.contains(" MiB of memory"), "the numbers are missing: {fault}");
+        guest.console.wait(outcome, SOON, |text| text.contains(outcome).then_some(()))?;
+    }
+    Ok(())
+}
+
 /// The twin: the same kernel and /init, beside a medium that is not theirs.
 #[test]
 fn a_medium_of_another_build_is_left_alone() -> Result<()> {

@@ -106,11 +106,11 @@ pub static TABLE: &[Param] = &[
             alias("usbdelay", Same),
         ],
     ),
-    planned(
+    param(
         TORAM,
         "auto|yes|no",
         "no",
-        "copy the medium's images to memory and let go of it",
+        "copy the layers to memory and let go of the medium; auto: if there is the memory for it",
         &[
             alias("toram", Fixed("yes")),
             alias("copytoram", When("n", "no")),
@@ -121,7 +121,13 @@ pub static TABLE: &[Param] = &[
             alias("docache", Fixed("yes")),
         ],
     ),
-    planned(EJECT, "yes|no", "no", "open the tray when the medium is no longer needed", &[]),
+    param(
+        EJECT,
+        "yes|no",
+        "no",
+        "open the tray when the medium is no longer needed: in ram mode, and after a copy to memory",
+        &[],
+    ),
     param(
         UPPER_SIZE,
         "SIZE|PERCENT%",
