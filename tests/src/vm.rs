@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use ::builder::boot;
 pub use ::builder::boot::{Accel, Arch, Firmware, Kernel};
@@ -33,13 +33,23 @@ pub struct Machine {
     /// A word for the guest's test report, found in its SMBIOS: an image that
     /// is built once can be asked different things.
     pub order: &'static str,
+    /// Another disk: a virtio one, with the serial number "second".
+    pub second: Option<PathBuf>,
 }
 
 impl Machine {
     /// A PC with a BIOS.
     pub fn new(medium: &Path, attach: Attach) -> Self {
         let medium = (medium.to_owned(), attach);
-        Self { medium, arch: Arch::X86_64, firmware: Firmware::Bios, kernel: None, memory_mib: 1024, order: "report" }
+        Self {
+            medium,
+            arch: Arch::X86_64,
+            firmware: Firmware::Bios,
+            kernel: None,
+            memory_mib: 1024,
+            order: "report",
+            second: None,
+        }
     }
 
     #[must_use]
@@ -55,6 +65,11 @@ impl Machine {
     #[must_use]
     pub fn with_order(self, order: &'static str) -> Self {
         Self { order, ..self }
+    }
+
+    #[must_use]
+    pub fn with_second(self, disk: &Path) -> Self {
+        Self { second: Some(disk.to_owned()), ..self }
     }
 
     /// Starts it, when fewer than two others run in this process.
@@ -74,6 +89,11 @@ impl Machine {
             qemu.args(["-device", &format!("isa-debug-exit,iobase={:#x},iosize=4", guest::EXIT_PORT)]);
         }
         qemu.args(["-smbios", &format!("type=1,serial={token},sku={}", self.order)]);
+        if let Some(disk) = &self.second {
+            let file = disk.to_str().context("QEMU takes names that are text")?.replace(',', ",,");
+            qemu.args(["-drive", &format!("if=none,id=second,readonly=on,format=raw,file={file}")]);
+            qemu.args(["-device", "virtio-blk-pci,drive=second,serial=second"]);
+        }
         if *attach == Attach::UsbLater {
             qemu.args(boot::Attach::Usb.drive(image)?).args(["-device", "qemu-xhci,id=usb"]);
         }

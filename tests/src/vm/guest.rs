@@ -60,6 +60,13 @@ impl Guest {
         Ok(self.console.expect(&format!("{} {key}=", self.token), deadline)?)
     }
 
+    /// All values that have been told of a key.
+    pub fn reports(&self, key: &str) -> Vec<String> {
+        let wanted = format!("{} {key}=", self.token);
+        let value = |line: &str| Some(line.trim_end().split_once(&wanted)?.1.to_owned());
+        self.console.text().lines().filter_map(value).collect()
+    }
+
     pub fn type_line(&mut self, line: &str) -> Result<()> {
         let stdin = self.running.stdin().context("QEMU has no console")?;
         writeln!(stdin, "{line}")?;

@@ -6,6 +6,7 @@ mod aarch64;
 mod damaged;
 mod initramfs;
 mod iso_file;
+mod isofs;
 mod matrix;
 mod overlay;
 mod ram;
