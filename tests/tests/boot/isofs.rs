@@ -39,10 +39,8 @@ fn linux_finds_every_entry_on_the_disk_and_on_its_first_partition() -> Result<()
     guest.report("partition.block", BOOT)?;
     guest.passed(SOON)?;
 
-    let lines = |line: &dyn Fn(&Item<'_>) -> Result<Option<String>>| -> Result<BTreeSet<String>> {
-        tree.walk().filter_map(|item| line(&item).transpose()).collect()
-    };
-    let (entries, digests) = (lines(&entry)?, lines(&digest)?);
+    let entries: BTreeSet<String> = tree.walk().map(|item| entry(&item)).collect();
+    let digests: BTreeSet<String> = tree.walk().filter_map(|item| digest(&item).transpose()).collect::<Result<_>>()?;
     let mut blocks = Vec::new();
     for block in BLOCKS {
         let mut bytes = Vec::new();
@@ -151,11 +149,11 @@ fn below_dot(item: &Item<'_>) -> String {
 }
 
 /// `stat -c '%f|%u:%g|%s|%Y|%t:%T|%h|%N'`, and less of a directory.
-fn entry(item: &Item<'_>) -> Result<Option<String>> {
+fn entry(item: &Item<'_>) -> String {
     let Meta { mode, uid, gid, mtime, .. } = item.meta;
     let path = below_dot(item);
     let Node::Leaf { kind, links, .. } = item.node else {
-        return Ok(Some(format!("{:x}|{uid}:{gid}|{mtime}|{path}", 0o040_000 | mode)));
+        return format!("{:x}|{uid}:{gid}|{mtime}|{path}", 0o040_000 | mode);
     };
     let (kind_bits, size, device, name) = match kind {
         Kind::File(content) => (0o100_000, content.len(), (0, 0), path),
@@ -170,7 +168,7 @@ fn entry(item: &Item<'_>) -> Result<Option<String>> {
     };
     let (major, minor) = device;
     let mode = kind_bits | mode;
-    Ok(Some(format!("{mode:x}|{uid}:{gid}|{size}|{mtime}|{major:x}:{minor:x}|{links}|{name}")))
+    format!("{mode:x}|{uid}:{gid}|{size}|{mtime}|{major:x}:{minor:x}|{links}|{name}")
 }
 
 /// `sha256sum` of what is not the large file.

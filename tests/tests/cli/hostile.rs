@@ -84,7 +84,10 @@ fn sound_images_are_inspected_within_the_same_bounds() -> Result<()> {
     Ok(())
 }
 
-fn good_images(dir: &Path) -> Result<Option<Vec<(String, Vec<u8>)>>> {
+/// What it is, and its bytes.
+type Named = (String, Vec<u8>);
+
+fn good_images(dir: &Path) -> Result<Option<Vec<Named>>> {
     let (Some(mksquashfs), Some(xorriso)) = (Tool::find("mksquashfs")?, Tool::find("xorriso")?) else {
         return Ok(None);
     };
@@ -142,9 +145,11 @@ fn wild_tables(good: &[u8]) -> Vec<Hostile> {
 }
 
 fn cpio_entry(name: &str, name_len: u32, len: u32) -> Vec<u8> {
-    let fields = [1, 0o100_644, 0, 0, 1, 0, len, 0, 0, 0, 0, name_len, 0];
+    let fields: [u32; 13] = [1, 0o100_644, 0, 0, 1, 0, len, 0, 0, 0, 0, name_len, 0];
     let mut bytes = b"070701".to_vec();
-    fields.iter().for_each(|field: &u32| bytes.extend_from_slice(format!("{field:08X}").as_bytes()));
+    for field in fields {
+        bytes.extend(format!("{field:08X}").bytes());
+    }
     bytes.extend_from_slice(name.as_bytes());
     bytes.push(0);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
