@@ -95,7 +95,6 @@ pub(super) fn backhand_agrees(tree: &Tree, image: &[u8]) {
         let wanted = (meta.mode, meta.uid, meta.gid, meta.mtime.clamp(0, i64::from(u32::MAX)));
         assert_eq!(seen, wanted, "{}", item.path);
         let same = match (&node.inner, item.node) {
-            (InnerNode::Dir(_), Node::Dir) => true,
             (InnerNode::File(file), Node::Leaf { kind: Kind::File(content), .. }) => {
                 let mut bytes = Vec::new();
                 reader.file(file).reader().read_to_end(&mut bytes).unwrap();
@@ -104,7 +103,8 @@ pub(super) fn backhand_agrees(tree: &Tree, image: &[u8]) {
             (InnerNode::Symlink(link), Node::Leaf { kind: Kind::Symlink(target), .. }) => {
                 link.link.as_os_str().as_bytes() == target
             }
-            (InnerNode::CharacterDevice(_), Node::Leaf { kind: Kind::CharDevice { .. }, .. })
+            (InnerNode::Dir(_), Node::Dir)
+            | (InnerNode::CharacterDevice(_), Node::Leaf { kind: Kind::CharDevice { .. }, .. })
             | (InnerNode::BlockDevice(_), Node::Leaf { kind: Kind::BlockDevice { .. }, .. })
             | (InnerNode::NamedPipe, Node::Leaf { kind: Kind::Fifo, .. })
             | (InnerNode::Socket, Node::Leaf { kind: Kind::Socket, .. }) => true,
