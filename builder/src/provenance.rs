@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_damaged_record_is_an_error() {
         let text = sample().print();
-        for (from, to) in [("1.0", "2.0"), ("chain 0", "chain 77"), ("tree /", "tree /../"), ("tree", "x")] {
+        for (from, to) in [("1.0", "2.0"), ("chain 0", "chain 77"), ("tree /", "tree /../"), ("\ntree", "\nx")] {
             assert!(Record::parse(&text.replacen(from, to, 1)).is_err(), "{to}");
         }
         let packed = sample().encode().unwrap();

@@ -49,6 +49,12 @@ pub(super) struct Flash {
     pub(super) smm: bool,
 }
 
+impl Flash {
+    fn is_there(&self) -> bool {
+        self.code.filename.exists() && self.variables.filename.exists()
+    }
+}
+
 impl Firmware {
     /// None where QEMU brings its own: SeaBIOS.
     pub(super) fn find(self, arch: Arch) -> Result<Option<Flash>, BootError> {
@@ -64,7 +70,8 @@ impl Firmware {
             }
             let described = serde_json::from_slice::<Described>(&text);
             let described = described.map_err(|source| BootError::Description { path, source })?;
-            if let Some(flash) = described.flash(self, arch) {
+            // Debian 12 describes an AAVMF_CODE.secboot.fd that it does not ship.
+            if let Some(flash) = described.flash(self, arch).filter(Flash::is_there) {
                 return Ok(Some(flash));
             }
         }

@@ -413,6 +413,7 @@ cmdline = "console=ttyS0"
         let wanted = r#"name       aurora
 label      AURORA
 mode       overlay
+arch       x86_64
 epoch      1000, and nothing later
 
 kernel
