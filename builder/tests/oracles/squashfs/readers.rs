@@ -16,13 +16,16 @@ use tree::{Kind, Node, Provenance, Tree};
 use crate::tool;
 
 fn as_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        // Not a tool that could be installed: unprivileged CI goes without.
+    or_skip(nix::unistd::geteuid().is_root(), "only root mounts images and makes device nodes")
+}
+
+/// Not a tool that could be installed: CI goes without as well, and says so.
+fn or_skip(able: bool, why: &str) -> bool {
+    if !able {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let _ = writeln!(std::io::stderr(), "\nSKIPPED {test}: only root mounts images and makes device nodes");
+        let _ = writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}");
     }
-    root
+    able
 }
 
 fn on_disk(image: &[u8]) -> NamedTempFile {
@@ -45,7 +48,8 @@ pub(super) struct Mount {
 impl Mount {
     pub(super) fn of(image: &[u8]) -> Option<Self> {
         let known = fs::read_to_string("/proc/filesystems").unwrap().contains("squashfs");
-        if !as_root() || !known || !Path::new("/dev/loop-control").exists() {
+        let able = known && Path::new("/dev/loop-control").exists();
+        if !as_root() || !or_skip(able, "this kernel has no squashfs or no loop devices") {
             return None;
         }
         let (dir, image) = (tempfile::tempdir().unwrap(), on_disk(image));
