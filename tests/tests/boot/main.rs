@@ -12,6 +12,7 @@ mod overlay;
 mod ram;
 mod secure_boot;
 mod stick;
+mod unpacking;
 mod verity;
 mod waiting;
 
