@@ -71,7 +71,7 @@ pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> 
     let (mut medium, loaders) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
     image::add_provenance(plan, &staged, &part_paths, &mut medium)?;
     loaders.notes.iter().for_each(|note| progress.note(&format!("note: {note}")));
-    let len = image::write_iso(plan, &medium, loaders, boot_id, draft.file(), progress)?;
+    let len = image::write_iso(plan, &medium, loaders, boot_id, &mut draft.appender(), progress)?;
 
     draft.publish()?;
     Ok(Built { boot_id, len, initramfs_len })

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::sys;
+
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     #[error("{}: its folder does not exist", .0.display())]
@@ -57,6 +59,12 @@ impl Draft {
         &mut self.file
     }
 
+    /// For who only appends: what was written is on its way to the disk while
+    /// the rest is being made, and [`Draft::publish`] waits for little.
+    pub fn appender(&mut self) -> Appender<'_> {
+        Appender { file: &mut self.file, written: 0, started: 0 }
+    }
+
     pub fn publish(mut self) -> Result<(), PublishError> {
         let target = self.target.clone();
         let failed = |source| PublishError::Write { path: target.clone(), source };
@@ -73,6 +81,37 @@ impl Drop for Draft {
             // Nobody asked for this name; the next run tries again.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Appends to a [`Draft`].
+#[derive(Debug)]
+pub struct Appender<'d> {
+    file: &'d mut File,
+    written: u64,
+    /// The disk has been given this much.
+    started: u64,
+}
+
+/// Few enough requests to be large ones, and often enough that the disk never
+/// waits for us.
+const STRETCH: u64 = 8 << 20;
+
+impl Write for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let wrote = self.file.write(bytes)?;
+        self.written += wrote as u64;
+        let waiting = self.written - self.started;
+        if waiting >= STRETCH {
+            // A file system that cannot is asked again by the sync, which counts.
+            let _ = sys::start_writeback(self.file, self.started, waiting);
+            self.started = self.written;
+        }
+        Ok(wrote)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -47,3 +47,12 @@ pub(crate) fn reread_partitions(device: &File) -> io::Result<()> {
     // SAFETY: takes no argument.
     Ok(Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), ioctl::BLKRRPART, 0) }).map(drop)?)
 }
+
+/// Has the kernel start to write `len` dirty bytes at `at` to the disk, and
+/// waits for none of them: only for room in the disk's queue.
+pub(crate) fn start_writeback(file: &File, at: u64, len: u64) -> io::Result<()> {
+    let flags = libc::SYNC_FILE_RANGE_WRITE;
+    // SAFETY: no memory of ours is passed.
+    let done = unsafe { libc::sync_file_range(file.as_raw_fd(), at.cast_signed(), len.cast_signed(), flags) };
+    Ok(Errno::result(done).map(drop)?)
+}

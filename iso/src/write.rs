@@ -9,7 +9,7 @@ use crate::boot_image::EspBody;
 use crate::format::{APPLICATION_USE, SECTOR, SYSTEM_AREA_SECTORS, put};
 use crate::layout::Piece;
 use crate::media_sum::MediaSum;
-use crate::sink::{CopyError, Sink};
+use crate::sink::{self, CopyError, Sink};
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -29,22 +29,16 @@ impl Layout<'_> {
         if self.media_sum {
             // The sum stands before what it is the sum of.
             let mut hasher = MediaSum::new(self.len());
-            self.append(&mut hasher, &mut |_| {}, None)?;
+            sink::write(&mut hasher, &mut |_| {}, |sink| self.append(sink, None))?;
             media_sum = Some(hasher.finish());
         }
-        self.append(out, progress, media_sum.as_deref())
+        sink::write(out, progress, |sink| self.append(sink, media_sum.as_deref()))
     }
 
-    fn append(
-        &self,
-        out: &mut dyn Write,
-        progress: &mut dyn FnMut(u64),
-        media_sum: Option<&str>,
-    ) -> Result<(), WriteError> {
-        let mut sink = Sink::new(out, progress);
+    fn append(&self, sink: &mut Sink, media_sum: Option<&str>) -> Result<(), WriteError> {
         for placed in &self.pieces {
             sink.zeros_to(u64::from(placed.extent.lba) * SECTOR as u64).map_err(WriteError::Output)?;
-            let start = sink.written();
+            let start = sink.position();
             match &placed.piece {
                 Piece::Bytes(bytes) => sink.bytes(bytes).map_err(WriteError::Output)?,
                 Piece::PrimaryDescriptor(bytes) => {
@@ -64,15 +58,14 @@ impl Layout<'_> {
                     patch.apply(&mut image, placed.extent.lba, SYSTEM_AREA_SECTORS);
                     sink.bytes(&image).map_err(WriteError::Output)?;
                 }
-                Piece::Appended(EspBody::Fat(layout)) => layout.append(&mut sink)?,
+                Piece::Appended(EspBody::Fat(layout)) => layout.append(sink)?,
                 Piece::Appended(EspBody::Content(content)) => sink.content(content).map_err(|e| match e {
                     CopyError::Reading(source) => WriteError::Esp(source),
                     CopyError::Writing(source) => WriteError::Output(source),
                 })?,
             }
-            assert_eq!(sink.written() - start, placed.extent.len, "{placed:?} has the length it was planned with");
+            assert_eq!(sink.position() - start, placed.extent.len, "{placed:?} has the length it was planned with");
         }
-        sink.zeros_to(self.len()).map_err(WriteError::Output)?;
-        sink.flush().map_err(WriteError::Output)
+        sink.zeros_to(self.len()).map_err(WriteError::Output)
     }
 }

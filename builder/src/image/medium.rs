@@ -1,8 +1,7 @@
 //! The medium: parts, kernel, initramfs and boot loader in their places, and
 //! the ISO made of them.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 use anyhow::{Context, Result};
 use init::contract::{BootId, medium};
@@ -103,7 +102,7 @@ pub fn write_iso(
     tree: &Tree,
     loaders: Loaders,
     boot_id: BootId,
-    out: &mut File,
+    out: &mut dyn Write,
     progress: &Progress,
 ) -> Result<u64> {
     let boots = loaders.bios.is_some() || loaders.uefi.is_some();
@@ -130,9 +129,7 @@ pub fn write_iso(
     }
     let layout = iso::layout(&image)?;
     let step = progress.step("iso", Some(layout.len()));
-    let mut buffered = BufWriter::with_capacity(1 << 20, out);
-    layout.write(&mut buffered, &mut |bytes| step.at(bytes))?;
-    buffered.flush()?;
+    layout.write(out, &mut |bytes| step.at(bytes))?;
     step.done(&progress::bytes(layout.len()));
     Ok(layout.len())
 }

@@ -13,7 +13,7 @@ use super::geometry::{Geometry, Needs, TABLES};
 use super::{FatError, FatImage};
 use crate::format::SECTOR as DISC_SECTOR;
 use crate::layout::Extent;
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::system_area::crc32;
 use crate::write::WriteError;
 
@@ -136,14 +136,12 @@ impl FatLayout {
     /// Appends the whole image to `out`; `progress` is told from time to time
     /// how many bytes have been written.
     pub fn write(&self, out: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<(), WriteError> {
-        let mut sink = Sink::new(out, progress);
-        self.append(&mut sink)?;
-        sink.flush().map_err(WriteError::Output)
+        sink::write(out, progress, |sink| self.append(sink))
     }
 
     /// The same behind what has been written so far.
-    pub(crate) fn append(&self, sink: &mut Sink<'_>) -> Result<(), WriteError> {
-        let start = sink.written();
+    pub(crate) fn append(&self, sink: &mut Sink) -> Result<(), WriteError> {
+        let start = sink.position();
         for placed in &*self.pieces {
             sink.zeros_to(start + placed.offset).map_err(WriteError::Output)?;
             match &placed.piece {
