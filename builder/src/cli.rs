@@ -1,6 +1,7 @@
 //! The command line: flags live here and nowhere else.
 
 mod boot;
+mod cache;
 mod depmod;
 mod deps;
 mod squashfs;
@@ -52,6 +53,9 @@ enum Verb {
         /// The image [default: NAME.iso]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Pack every block of the root, also those that are in the cache, and keep none
+        #[arg(long)]
+        repack: bool,
     },
     /// Print the resolved plan, before any work
     Plan {
@@ -112,6 +116,8 @@ enum Verb {
     Deps(deps::Deps),
     /// Pack a folder or a tar as a squashfs, and nothing else
     Squashfs(squashfs::Squashfs),
+    /// Show and trim the cache of packed blocks, and tell what it lacks
+    Cache(cache::Cache),
 }
 
 /// What every verb that reads a profile takes.
@@ -139,11 +145,12 @@ impl Cli {
             Verb::Depmod(depmod) => depmod.run(&progress)?,
             Verb::Deps(deps) => deps.run()?,
             Verb::Squashfs(squashfs) => squashfs.run(&progress)?,
-            Verb::Build { asked, output } => {
+            Verb::Cache(cache) => cache.run(&progress)?,
+            Verb::Build { asked, output, repack } => {
                 let plan = asked.plan()?;
                 let cache = asked.cache(&plan, &progress)?;
                 let output = output.unwrap_or_else(|| format!("{}.iso", plan.name).into());
-                let built = builder::build(&plan, &cache, &output, &progress)?;
+                let built = builder::build(&plan, &cache, repack, &output, &progress)?;
                 let (len, boot_id) = (progress::bytes(built.len), built.boot_id);
                 progress.note(&format!("{}: {len}, boot-id {boot_id}", output.display()));
             }

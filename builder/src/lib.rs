@@ -44,6 +44,7 @@ use plan::Plan;
 use progress::Progress;
 use publish::Draft;
 use source::{Cache, Sources};
+use squashfs::CacheAt;
 use stage::Staged;
 
 /// What a build made.
@@ -54,15 +55,17 @@ pub struct Built {
     pub initramfs_len: u64,
 }
 
-/// Builds the whole image and puts it under `target` once it is whole.
-pub fn build(plan: &Plan, cache: &Cache, target: &Path, progress: &Progress) -> Result<Built> {
+/// Builds the whole image and puts it under `target` once it is whole. With
+/// `repack` every block of the root is packed, and none kept for the next build.
+pub fn build(plan: &Plan, cache: &Cache, repack: bool, target: &Path, progress: &Progress) -> Result<Built> {
     plan.advice.iter().for_each(|advice| progress.note(&format!("note: {advice}")));
     let mut draft = Draft::create(target)?;
     let scratch = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
 
     let sources = load(plan, cache, progress)?;
     let staged = stage(plan, &sources, progress)?;
-    let parts = image::encode_payload(plan, &staged.payload, scratch, progress)?;
+    let blocks = CacheAt { dir: cache.blocks(), max: squashfs::cache::DEFAULT_MAX };
+    let parts = image::encode_payload(plan, &staged.payload, (!repack).then_some(&blocks), scratch, progress)?;
     let plan = &image::bound_to(plan, &parts);
     let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
     let initramfs = image::encode_initramfs(plan, &staged, Some(boot_id), scratch, progress)?;

@@ -10,7 +10,7 @@ use tree::{Provenance, Tree, TreePath};
 
 use crate::progress::{self, Progress};
 use crate::publish::Draft;
-use crate::squashfs::{self, Options, Written};
+use crate::squashfs::{self, Missing, Options, Written};
 use crate::stage::exclude_paths;
 
 #[derive(Debug)]
@@ -29,6 +29,42 @@ pub struct Request {
 /// Packs what `request` says into `target`, which shows the old image until
 /// the new one is whole.
 pub fn build(request: Request, target: &Path, progress: &Progress) -> Result<Written> {
+    let (tree, options) = prepare(request, progress)?;
+    for advice in squashfs::advise(&tree) {
+        progress.note(&format!("note: {advice}"));
+    }
+    let mut draft = Draft::create(target)?;
+    let step = progress.step(format!("squashfs {}", options.compression), Some(tree.content_len()));
+    let start = Instant::now();
+    let written = squashfs::write_watched(&tree, &options, draft.file(), &mut |passed| step.at(passed.read))?;
+    draft.publish()?;
+    step.done(&summary(&written, start.elapsed()));
+    note_cache(&written, progress);
+    Ok(written)
+}
+
+/// What [`build`] would pack anew for `request`; see [`squashfs::missing`].
+pub fn missing(request: Request, progress: &Progress) -> Result<Option<Missing>> {
+    let (tree, options) = prepare(request, progress)?;
+    Ok(squashfs::missing(&tree, &options)?)
+}
+
+/// The image is whole without the cache; the next build will miss it.
+pub(crate) fn note_cache(written: &Written, progress: &Progress) {
+    if let Some(failure) = &written.cache.failure {
+        progress.note(&format!("note: packed blocks could not be kept for the next build: {failure}"));
+    }
+}
+
+/// `, 11,003 of 12,100 blocks from the cache`, where there were any.
+pub(crate) fn from_cache(written: &Written) -> String {
+    match written.cache.taken {
+        0 => String::new(),
+        taken => format!(", {taken} of {} blocks from the cache", written.count),
+    }
+}
+
+fn prepare(request: Request, progress: &Progress) -> Result<(Tree, Options)> {
     let mut tree = load(&request.source).with_context(|| request.source.display().to_string())?;
     for glob in &request.exclude {
         exclude_paths(&mut tree, glob);
@@ -46,16 +82,7 @@ pub fn build(request: Request, target: &Path, progress: &Progress) -> Result<Wri
             progress.note(&format!("note: {}: {unknown} of its paths are not in the tree", list.display()));
         }
     }
-    for advice in squashfs::advise(&tree) {
-        progress.note(&format!("note: {advice}"));
-    }
-    let mut draft = Draft::create(target)?;
-    let step = progress.step(format!("squashfs {}", options.compression), Some(tree.content_len()));
-    let start = Instant::now();
-    let written = squashfs::write_watched(&tree, &options, draft.file(), &mut |passed| step.at(passed.read))?;
-    draft.publish()?;
-    step.done(&summary(&written, start.elapsed()));
-    Ok(written)
+    Ok((tree, options))
 }
 
 fn load(source: &Path) -> Result<Tree> {
@@ -66,7 +93,8 @@ fn load(source: &Path) -> Result<Tree> {
     Ok(tree::tar::load(source, &from)?)
 }
 
-fn sort_list(list: &Path) -> Result<Vec<TreePath>> {
+/// One path a line, as a boot read them; lines that begin with `#` are for people.
+pub(crate) fn sort_list(list: &Path) -> Result<Vec<TreePath>> {
     let file = File::open(list).with_context(|| list.display().to_string())?;
     let mut paths = Vec::new();
     for line in BufReader::new(file).split(b'\n') {
@@ -88,7 +116,7 @@ fn summary(written: &Written, time: Duration) -> String {
         0 => String::new(),
         duplicate => format!(" ({} of it twice)", progress::bytes(duplicate)),
     };
-    format!("{len} of {content}, {}.{}%{twice}, {rate}/s", permille / 10, permille % 10)
+    format!("{len} of {content}, {}.{}%{twice}, {rate}/s{}", permille / 10, permille % 10, from_cache(written))
 }
 
 #[cfg(test)]

@@ -5,17 +5,28 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use builder::packed::{self, Request};
 use builder::progress::Progress;
-use builder::squashfs::{BlockSize, Compression, Options};
+use builder::source::Cache;
+use builder::squashfs::{BlockSize, CacheAt, Compression, Options, cache};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Squashfs {
-    /// A folder, or a tar file (plain, gzip, xz or zstd)
-    #[arg(value_name = "SOURCE")]
-    source: PathBuf,
+    #[command(flatten)]
+    packing: Packing,
     /// The image
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+    /// Pack every block, also those that are in the cache, and keep none
+    #[arg(long)]
+    repack: bool,
+}
+
+/// What decides on an image's blocks.
+#[derive(Debug, Args)]
+pub(crate) struct Packing {
+    /// A folder, or a tar file (plain, gzip, xz or zstd)
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
     /// none, gzip[:1-9], xz[:0-9][,x86…][,dict=SIZE], lz4[:hc] or zstd[:1-22]
     #[arg(long, value_name = "CODEC", default_value = "zstd:15")]
     compress: Compression,
@@ -34,15 +45,33 @@ pub(crate) struct Squashfs {
     /// How many threads pack [default: one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    /// Where packed blocks are kept, in `blocks` [default: $LIVEROOT_CACHE, or liveroot in the user's cache folder]
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+}
+
+impl Packing {
+    pub(crate) fn request(self) -> Result<Request> {
+        let defaults = Options::new(self.compress);
+        let jobs = self.jobs.map_or(defaults.jobs, usize::from);
+        let cache = Some(CacheAt { dir: blocks(self.cache), max: cache::DEFAULT_MAX });
+        let options = Options { block_size: self.block, tail_packing: self.pack_tails, jobs, cache, ..defaults };
+        let (source, exclude, sort) = (self.source, self.exclude, self.sort);
+        Ok(Request { source, exclude, sort, options, epoch: super::epoch()? })
+    }
+}
+
+/// The cache of packed blocks in the cache that was named, or the user's.
+pub(crate) fn blocks(cache: Option<PathBuf>) -> PathBuf {
+    cache.map_or_else(Cache::from_env, Cache::new).blocks()
 }
 
 impl Squashfs {
     pub(crate) fn run(self, progress: &Progress) -> Result<()> {
-        let defaults = Options::new(self.compress);
-        let jobs = self.jobs.map_or(defaults.jobs, usize::from);
-        let options = Options { block_size: self.block, tail_packing: self.pack_tails, jobs, ..defaults };
-        let (source, exclude, sort) = (self.source, self.exclude, self.sort);
-        let request = Request { source, exclude, sort, options, epoch: super::epoch()? };
+        let mut request = self.packing.request()?;
+        if self.repack {
+            request.options.cache = None;
+        }
         packed::build(request, &self.output, progress).with_context(|| self.output.display().to_string())?;
         Ok(())
     }

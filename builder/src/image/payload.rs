@@ -16,8 +16,9 @@ use crate::compress::{CodecKind, Decoder};
 use crate::plan::{PackagePlan, Payload, Plan};
 use crate::profile::{Problem, Problems};
 use crate::progress::{self, Progress};
+use crate::squashfs::{self, CacheAt};
 use crate::stage::{StagedPackage, StagedPayload};
-use crate::{digest, package, squashfs, verity};
+use crate::{digest, package, packed, verity};
 
 /// A part of the medium, encoded, in a file that has no name.
 #[derive(Debug)]
@@ -28,10 +29,12 @@ pub struct EncodedPart {
     pub hashes: Option<Content>,
 }
 
-/// Encodes the root or the packages. `scratch` is a folder with room for them.
+/// Encodes the root or the packages. Packed blocks of the root are taken from
+/// `cache` and kept there. `scratch` is a folder with room for them.
 pub fn encode_payload(
     plan: &Plan,
     staged: &StagedPayload,
+    cache: Option<&CacheAt>,
     scratch: &Path,
     progress: &Progress,
 ) -> Result<Vec<EncodedPart>> {
@@ -42,10 +45,15 @@ pub fn encode_payload(
             }
             let step = progress.step(format!("squashfs {}", root.compress), Some(tree.content_len()));
             let mut file = scratch_file(scratch)?;
-            let options = squashfs::Options { epoch: plan.epoch, ..squashfs::Options::new(root.compress.into()) };
-            let len = squashfs::write_watched(tree, &options, &mut file, &mut |passed| step.at(passed.read))?.len;
+            let first = root.order.as_ref().map(|order| packed::sort_list(&order.value)).transpose()?;
+            let (first, cache) = (first.unwrap_or_default(), cache.cloned());
+            let options =
+                squashfs::Options { epoch: plan.epoch, first, cache, ..squashfs::Options::new(root.compress) };
+            let written = squashfs::write_watched(tree, &options, &mut file, &mut |passed| step.at(passed.read))?;
             let mut part = encoded(medium::ROOTFS_IMAGE.into(), file, tree.content_len(), true, true)?;
-            step.done(&format!("{} from {} entries", progress::bytes(len), tree.len()));
+            let (len, taken) = (progress::bytes(written.len), packed::from_cache(&written));
+            step.done(&format!("{len} from {} entries{taken}", tree.len()));
+            packed::note_cache(&written, progress);
             if root.verity {
                 add_hashes(&mut part, scratch, progress)?;
             }

@@ -5,6 +5,7 @@
 mod boot;
 mod print;
 mod resolve;
+mod root;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,9 +17,11 @@ use iso::VolumeId;
 use crate::arch::Arch;
 use crate::compress::Codec;
 use crate::profile::{Located, Place};
+use crate::squashfs::Compression;
 use crate::verity::RootHash;
 
 pub use boot::{BootEntry, BootPlan, ProgramFile};
+pub use resolve::parse_size;
 
 /// Seconds since 1970 that stand for "no date": 1980-01-01, where FAT begins,
 /// so that every format of an image can hold it.
@@ -115,7 +118,9 @@ pub enum Payload {
 pub struct RootPlan {
     pub from: Located<RootSource>,
     pub exclude: Vec<Located<String>>,
-    pub compress: Codec,
+    pub compress: Compression,
+    /// A list of what a boot reads, which is stored first.
+    pub order: Option<Located<PathBuf>>,
     pub overlays: Vec<Located<OverlaySource>>,
     /// /init reads it through dm-verity, and boot entries name its root hash.
     pub verity: bool,

@@ -60,6 +60,9 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
                 line(f, "exclude", &exclude.value, Some(exclude))?;
             }
             line::<()>(f, "compress", &root.compress.to_string(), None)?;
+            if let Some(order) = &root.order {
+                line(f, "order", &shown(&order.value), Some(order))?;
+            }
             if root.verity {
                 line::<()>(f, "verity", "yes", None)?;
             }

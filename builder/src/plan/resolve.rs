@@ -7,11 +7,11 @@ use iso::VolumeId;
 
 use super::{
     DEFAULT_EPOCH, InitramfsPlan, KernelSource, OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan,
-    ProgramSource, Request, RootPlan, RootSource, Userland,
+    ProgramSource, Request, Userland,
 };
 use crate::arch::Arch;
 use crate::builtin;
-use crate::compress::{Codec, CodecKind};
+use crate::compress::Codec;
 use crate::profile::{Located, PackageSection, Problem, Problems, Profile, nearest};
 
 impl Plan {
@@ -118,7 +118,7 @@ impl Resolver<'_> {
         size
     }
 
-    fn refuse(&mut self, written: Option<&Located<String>>, what: &str) {
+    pub(super) fn refuse(&mut self, written: Option<&Located<String>>, what: &str) {
         if let Some(written) = written {
             self.problems.push(Problem::new(&written.place, what));
         }
@@ -140,46 +140,6 @@ impl Resolver<'_> {
             }
         };
         Some(Located { value: source, place: from.place.clone() })
-    }
-
-    fn root(&mut self, profile: &Profile) -> Option<RootPlan> {
-        let section = profile.root.as_ref()?;
-        let from = &section.from;
-        let (kind, rest) = split_source(&from.value);
-        let source = match kind {
-            "dir" => RootSource::Dir(self.existing(from, rest, Path::is_dir, "a folder")?),
-            "tar" => RootSource::Tar(self.existing(from, rest, Path::is_file, "a file")?),
-            "mmdebstrap" if is_package_name(rest) => RootSource::Mmdebstrap {
-                suite: rest.into(),
-                include: section.include.iter().map(|package| package.value.clone()).collect(),
-            },
-            _ => {
-                let problem = Problem::new(&from.place, format!("no root source: `{}`", from.value));
-                self.problems.push(problem.remedy("`dir:PATH`, `tar:FILE` or `mmdebstrap:SUITE`"));
-                return None;
-            }
-        };
-        for package in section.include.iter().filter(|package| !is_package_name(&package.value)) {
-            let problem = Problem::new(&package.place, format!("`{}` is not the name of a package", package.value));
-            self.problems.push(problem.remedy("lower-case letters, digits, `+`, `-` and `.`"));
-        }
-        if let (Some(first), false) = (section.include.first(), matches!(source, RootSource::Mmdebstrap { .. })) {
-            let problem = Problem::new(&first.place, "`root.include` names packages, and this root is finished");
-            self.problems.push(problem.remedy("`include` goes with `from = \"mmdebstrap:SUITE\"`"));
-        }
-        let compress = self.codec(section.compress.as_ref(), "zstd:15");
-        if let (Some(written), Some(Codec { kind: CodecKind::None, .. })) = (&section.compress, compress) {
-            let problem = Problem::new(&written.place, "an uncompressed squashfs is not written here");
-            self.problems.push(problem.remedy("`gzip`, `xz` or `zstd`"));
-        }
-        let overlays = self.overlays(&section.overlays);
-        Some(RootPlan {
-            from: Located { value: source, place: from.place.clone() },
-            exclude: section.exclude.clone(),
-            compress: compress?,
-            overlays,
-            verity: is_verified(profile),
-        })
     }
 
     fn packages(&mut self, sections: &[PackageSection]) -> Option<Vec<PackagePlan>> {
@@ -273,7 +233,7 @@ impl Resolver<'_> {
         Some(Located { value, place: written.place.clone() })
     }
 
-    fn overlays(&mut self, written: &[Located<String>]) -> Vec<Located<OverlaySource>> {
+    pub(super) fn overlays(&mut self, written: &[Located<String>]) -> Vec<Located<OverlaySource>> {
         written.iter().filter_map(|overlay| self.overlay(overlay)).collect()
     }
 
@@ -348,7 +308,7 @@ fn advice(plan: &Plan) -> Vec<String> {
 }
 
 /// `6MiB`, `512 KiB` or `1000000`; never nothing.
-fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let (number, shift) =
         units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))).unwrap_or((text, 0));
@@ -505,8 +465,9 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
             (OVERLAY.replace("AURORA", "A\\nB"), &["p.toml:3:9: `label` cannot be a volume ID"]),
             (OVERLAY.replace("aurora", "../aurora"), &["p.toml:2:8: `name` cannot be \"../aurora\""]),
             (OVERLAY.replace("[initramfs]", "[initramfs]\nmax_size = \"6 pounds\""), &["not a size", "MiB"]),
-            (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a codec"]),
-            (OVERLAY.replace("[root]", "[root]\ncompress = \"none\""), &["an uncompressed squashfs"]),
+            (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a squashfs codec", "lz4[:hc]"]),
+            (OVERLAY.replace("[root]", "[root]\ncompress = \"zstd:30\""), &["zstd has the levels 1 to 22"]),
+            (OVERLAY.replace("[root]", "[root]\norder = \"trace\""), &["p.toml:13:9: `trace` is not a file"]),
             (
                 OVERLAY.replace("dir:rootfs", "mmdebstrap:--setup-hook=id"),
                 &["no root source: `mmdebstrap:--setup-hook=id`"],

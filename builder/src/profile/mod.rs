@@ -59,6 +59,8 @@ pub struct RootSection {
     pub include: Vec<Located<String>>,
     pub exclude: Vec<Located<String>>,
     pub compress: Option<Located<String>>,
+    /// A file with one path a line: what a boot reads, in that order.
+    pub order: Option<Located<String>>,
     pub overlays: Vec<Located<String>>,
 }
 
@@ -264,11 +266,12 @@ fn root_section_fields(mut section: Section<'_>) -> Option<RootSection> {
         section.strings("include").unwrap_or_default(),
         section.strings("exclude").unwrap_or_default(),
         section.string("compress"),
+        section.string("order"),
         section.strings("overlays").unwrap_or_default(),
     );
     section.finish();
-    let (include, exclude, compress, overlays) = fields;
-    Some(RootSection { from: from?, include, exclude, compress, overlays })
+    let (include, exclude, compress, order, overlays) = fields;
+    Some(RootSection { from: from?, include, exclude, compress, order, overlays })
 }
 
 fn image_section(mut section: Section<'_>) -> ImageSection {

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::arch::Arch;
 
-/// A folder that only [`super::fetch`] writes to.
+/// A folder that only [`super::fetch`] writes to, but for what the squashfs
+/// keeps in [`Cache::blocks`].
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: PathBuf,
@@ -57,6 +58,11 @@ impl Cache {
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where blocks are kept that were packed for a squashfs.
+    pub fn blocks(&self) -> PathBuf {
+        self.dir.join("blocks")
     }
 
     /// Where it stands once it was fetched.

@@ -6,13 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use super::codecs::Encoder;
 use super::format::BLOCK_RAW;
 use super::{Options, SquashfsError};
+
+/// What a thread of the pipeline does with blocks. It belongs to that thread,
+/// and what comes out must depend on the block alone.
+pub(super) trait Pack {
+    /// How many bytes of `out`, which is as long as the block, the packed block
+    /// takes; `None` if the block is written as it is.
+    fn pack(&mut self, block: &[u8], out: &mut [u8]) -> io::Result<Option<usize>>;
+}
 
 /// Room for one block, as it was read and as it was packed.
 pub(super) struct Buffer {
@@ -102,11 +110,13 @@ pub struct Passed {
     pub written: u64,
 }
 
-/// Runs `feed` and writes what it sends to `out`. Returns what `feed` did and,
-/// for each block, the word that squashfs keeps of it.
-pub(super) fn run<T: Send>(
+/// Runs `feed` and writes what it sends to `out`, each thread with a packer of
+/// its own. Returns what `feed` did and, for each block, the word that squashfs
+/// keeps of it.
+pub(super) fn run<T: Send, P: Pack>(
     options: &Options,
     out: &mut impl Write,
+    packer: impl Fn() -> io::Result<P> + Sync,
     feed: impl FnOnce(&mut Feed) -> Result<T, SquashfsError> + Send,
     watch: &mut dyn FnMut(Passed),
 ) -> Result<(T, Vec<u32>), SquashfsError> {
@@ -122,8 +132,8 @@ pub(super) fn run<T: Send>(
     let (done_sender, done) = channel();
     thread::scope(|scope| {
         for _ in 0..jobs {
-            let (waiting, done) = (&waiting, done_sender.clone());
-            scope.spawn(move || pack(options, waiting, &done));
+            let (packer, waiting, done) = (&packer, &waiting, done_sender.clone());
+            scope.spawn(move || pack(packer(), waiting, &done));
         }
         drop(done_sender);
         let reader = scope.spawn(move || {
@@ -139,14 +149,19 @@ pub(super) fn run<T: Send>(
     })
 }
 
-fn pack(options: &Options, waiting: &Mutex<Receiver<Job>>, done: &Sender<Done>) {
-    let mut encoder = Encoder::new(options.compression, options.block_size);
+fn pack(mut packer: io::Result<impl Pack>, waiting: &Mutex<Receiver<Job>>, done: &Sender<Done>) {
     loop {
         // The lock is held while waiting: one waits for a job, the rest for it.
         let job = waiting.lock().expect("nobody panics with the lock").recv();
         let Ok(Job { number, mut buffer }) = job else { return };
-        let packed = match &mut encoder {
-            Ok(encoder) => encoder.encode(&buffer.block[..buffer.len], &mut buffer.packed[..buffer.len]),
+        let packed = match &mut packer {
+            Ok(packer) => {
+                let (block, out) = (&buffer.block[..buffer.len], &mut buffer.packed[..buffer.len]);
+                // A block that never arrives would be waited for for ever. Its
+                // error ends the run, and nobody looks at the packer again.
+                catch_unwind(AssertUnwindSafe(|| packer.pack(block, out)))
+                    .unwrap_or_else(|_| Err(io::Error::other("a thread that packs has panicked")))
+            }
             Err(e) => Err(io::Error::new(e.kind(), e.to_string())),
         };
         if done.send(Done { number, buffer, packed }).is_err() {
@@ -193,8 +208,14 @@ pub(super) fn len_on_disk(word: u32) -> u64 {
 mod tests {
     use super::*;
 
+    use crate::squashfs::codecs::Encoder;
+
     fn options(jobs: usize) -> Options {
         Options { jobs, block_size: "4K".parse().unwrap(), ..Options::new("zstd:1".parse().unwrap()) }
+    }
+
+    fn encoder() -> io::Result<Encoder> {
+        Encoder::new(options(1).compression, options(1).block_size)
     }
 
     #[test]
@@ -209,13 +230,35 @@ mod tests {
             Ok(())
         };
         let mut one = Vec::new();
-        let ((), words) = run(&options(1), &mut one, feed, &mut |_| ()).unwrap();
+        let ((), words) = run(&options(1), &mut one, encoder, feed, &mut |_| ()).unwrap();
         assert_eq!((words.len(), words.iter().map(|w| len_on_disk(*w)).sum::<u64>()), (500, one.len() as u64));
         for jobs in [2, 4, 16] {
             let mut many = Vec::new();
-            let ((), same) = run(&options(jobs), &mut many, feed, &mut |_| ()).unwrap();
+            let ((), same) = run(&options(jobs), &mut many, encoder, feed, &mut |_| ()).unwrap();
             assert!(same == words && many == one, "{jobs} threads");
         }
+    }
+
+    fn endless(feed: &mut Feed) -> Result<(), SquashfsError> {
+        loop {
+            let mut buffer = feed.buffer()?;
+            buffer.fill(4096);
+            feed.send(buffer)?;
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_packing_thread_is_an_error_and_stalls_nobody() {
+        struct Panics(u32);
+        impl Pack for Panics {
+            fn pack(&mut self, _: &[u8], _: &mut [u8]) -> io::Result<Option<usize>> {
+                self.0 += 1;
+                assert!(self.0 < 20, "as a codec with a bug does");
+                Ok(None)
+            }
+        }
+        let failed = run(&options(3), &mut Vec::new(), || Ok(Panics(0)), endless, &mut |_| ());
+        assert!(matches!(failed, Err(SquashfsError::Codec(_))), "{failed:?}");
     }
 
     #[test]
@@ -229,14 +272,7 @@ mod tests {
                 Ok(())
             }
         }
-        let endless = |feed: &mut Feed| -> Result<(), SquashfsError> {
-            loop {
-                let mut buffer = feed.buffer()?;
-                buffer.fill(4096);
-                feed.send(buffer)?;
-            }
-        };
-        let failed = run(&options(4), &mut Full, endless, &mut |_| ());
+        let failed = run(&options(4), &mut Full, encoder, endless, &mut |_| ());
         assert!(matches!(failed, Err(SquashfsError::Write(_))), "{failed:?}");
     }
 
@@ -247,7 +283,7 @@ mod tests {
             feed.send(buffer)?;
             Err(SquashfsError::TooMany { what: "tests", limit: 1 })
         };
-        let failed = run(&options(2), &mut Vec::new(), fails, &mut |_| ());
+        let failed = run(&options(2), &mut Vec::new(), encoder, fails, &mut |_| ());
         assert!(matches!(failed, Err(SquashfsError::TooMany { .. })), "{failed:?}");
     }
 }

@@ -84,7 +84,7 @@ pub(super) struct Mark {
 }
 
 /// Fast, and no defence against made-up collisions: those cost time only.
-fn fingerprint(bytes: &[u8]) -> u64 {
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let print = words.iter().fold(bytes.len() as u64, |print, word| mix(print, u64::from_le_bytes(*word)));
     rest.iter().fold(print, |print, byte| mix(print, u64::from(*byte)))

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::ops::Range;
 
 use tree::TreePath;
 
 use super::blocks::{Feed, len_on_disk};
-use super::dedup::{Piece, Placed};
+use super::dedup::{self, Piece, Placed};
 use super::fragments::{Fragments, Tail};
 use super::inventory::File;
 use super::{Options, SquashfsError};
@@ -38,7 +39,12 @@ impl Stored {
 
     /// The number of its first block, if it has one.
     pub(super) fn first(&self) -> Option<usize> {
-        (self.blocks > self.holes.len()).then_some(self.first)
+        self.numbers().next()
+    }
+
+    /// The numbers of its blocks, holes left out.
+    pub(super) fn numbers(&self) -> Range<usize> {
+        self.first..self.first + (self.blocks - self.holes.len())
     }
 }
 
@@ -144,6 +150,9 @@ impl<'a, 'f> Packer<'a, 'f> {
             left -= take as u64;
         }
         if tail_len > 0 {
+            if begins_fragment(file.path) {
+                self.fragments.close(self.feed)?;
+            }
             let mut buffer = self.feed.buffer()?;
             reader.read_exact(buffer.fill(tail_len)).map_err(failed)?;
             stored.tail = Some(self.tail(file, buffer.bytes())?);
@@ -172,6 +181,14 @@ impl<'a, 'f> Packer<'a, 'f> {
         self.packed.stored.push(stored);
         self.packed.stored.len() - 1
     }
+}
+
+/// One path in about a thousand begins a fragment block of its own. Without
+/// that, a file that grows would shift what stands in all fragments behind it,
+/// and a new image would share none of them with the old one.
+fn begins_fragment(path: &TreePath) -> bool {
+    const ONE_IN: u64 = 1024;
+    dedup::fingerprint(path.as_bytes()) >> 32 & (ONE_IN - 1) == 0
 }
 
 /// How much of a file's end goes into a fragment.

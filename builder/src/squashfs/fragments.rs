@@ -32,7 +32,7 @@ impl Fragments {
         Ok(Tail { fragment: self.sent.len() as u32, offset: 0 })
     }
 
-    fn close(&mut self, feed: &mut Feed) -> Result<(), SquashfsError> {
+    pub(super) fn close(&mut self, feed: &mut Feed) -> Result<(), SquashfsError> {
         if let Some(full) = self.open.take() {
             self.sent.push(feed.send(full)?);
         }

@@ -7,6 +7,7 @@
 
 mod advice;
 mod blocks;
+pub mod cache;
 mod codecs;
 mod dedup;
 mod directories;
@@ -17,17 +18,21 @@ mod ids;
 mod inodes;
 mod inventory;
 mod metadata;
+mod missing;
 mod options;
+mod packer;
 mod writer;
 mod xattrs;
 
 use std::io::{self, Seek, Write};
+use std::path::PathBuf;
 
 use tree::{Tree, TreePath};
 
 pub use advice::{Advice, advise};
 pub use blocks::Passed;
-pub use options::{BlockSize, Compression, Filter, Filters, OptionError, Options, Xz};
+pub use missing::{Missing, missing};
+pub use options::{BlockSize, CacheAt, Compression, Filter, Filters, OptionError, Options, Xz};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SquashfsError {
@@ -39,6 +44,8 @@ pub enum SquashfsError {
     Write(#[source] io::Error),
     #[error("the squashfs's codec failed")]
     Codec(#[source] io::Error),
+    #[error("{}: the cache of packed blocks cannot be used", dir.display())]
+    Cache { dir: PathBuf, source: io::Error },
     #[error("more {what} than the {limit} that squashfs holds")]
     TooMany { what: &'static str, limit: u64 },
     #[error("the other end of the pipeline is gone")]
@@ -57,6 +64,9 @@ pub struct Written {
     pub duplicate: u64,
     /// What the rest was packed to.
     pub blocks: u64,
+    /// In how many blocks.
+    pub count: u64,
+    pub cache: cache::Used,
 }
 
 /// Writes the image to the start of `out`, which has to be empty.

@@ -1,11 +1,10 @@
 //! How an image is packed: what `zstd:15` and `128K` mean.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tree::TreePath;
-
-use crate::compress::{Codec, CodecKind};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -23,13 +22,23 @@ pub struct Options {
     /// Files that are stored before all others, in this order: those that a
     /// boot reads. Paths that are not there are passed over.
     pub first: Vec<TreePath>,
+    /// Where blocks are that were packed before; the bytes do not depend on it.
+    pub cache: Option<CacheAt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheAt {
+    pub dir: PathBuf,
+    /// How large it may be once the image is written, in bytes.
+    pub max: u64,
 }
 
 impl Options {
     pub fn new(compression: Compression) -> Self {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let block_size = BlockSize::default();
-        Self { compression, block_size, jobs, epoch: 0, tail_packing: false, pack_tables: true, first: Vec::new() }
+        let (first, cache) = (Vec::new(), None);
+        Self { compression, block_size, jobs, epoch: 0, tail_packing: false, pack_tables: true, first, cache }
     }
 }
 
@@ -160,17 +169,6 @@ pub enum OptionError {
     Filter(String),
     #[error("`{0}` is not a dictionary of xz: 8K to 1M, a power of two or one and a half of it")]
     Dictionary(String),
-}
-
-impl From<Codec> for Compression {
-    fn from(codec: Codec) -> Self {
-        match codec.kind {
-            CodecKind::None => Self::None,
-            CodecKind::Gzip => Self::Gzip { level: codec.level },
-            CodecKind::Xz => Self::Xz(Xz { preset: codec.level, dictionary: None, filters: Filters::default() }),
-            CodecKind::Zstd => Self::Zstd { level: codec.level },
-        }
-    }
 }
 
 impl FromStr for Compression {

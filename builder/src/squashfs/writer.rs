@@ -8,6 +8,7 @@ use std::io::{Seek, Write};
 use tree::Tree;
 
 use super::blocks::{self, Passed};
+use super::cache::{self, BlockCache, Used};
 use super::codecs::{self, Encoder};
 use super::directories::{self, Entry, Listing};
 use super::files::{self, Packed};
@@ -16,7 +17,8 @@ use super::ids::Ids;
 use super::inodes::{self, Header};
 use super::inventory::{Inode, Inventory, What};
 use super::metadata::{MetadataWriter, lookup};
-use super::options::Compression;
+use super::options::{CacheAt, Compression};
+use super::packer::Packer;
 use super::xattrs::Xattrs;
 use super::{Options, SquashfsError, Written, seconds};
 
@@ -33,7 +35,9 @@ pub(super) fn write(
     let data_start = SUPERBLOCK_LEN + codec_options.len() as u64;
 
     let pack = |feed: &mut blocks::Feed| files::pack(&inventory.files, options, feed);
-    let (packed, words) = blocks::run(options, out, pack, watch)?;
+    let (cache, closed) = open_cache(options);
+    let packer = || Packer::new(options, cache.as_ref());
+    let (packed, words) = blocks::run(options, out, packer, pack, watch)?;
     let starts = files::starts(&words, data_start);
     let data_end = data_start + words.iter().map(|word| blocks::len_on_disk(*word)).sum::<u64>();
 
@@ -46,7 +50,28 @@ pub(super) fn write(
         content: tree.content_len(),
         duplicate: packed.duplicate,
         blocks: data_end - data_start,
+        count: words.len() as u64,
+        cache: cache.map_or(closed, |cache| close_cache(cache, options.cache.as_ref())),
     })
+}
+
+/// An image can be had without the cache: who asked for it only hears why.
+fn open_cache(options: &Options) -> (Option<BlockCache>, Used) {
+    let open = |at: &CacheAt| BlockCache::open(&at.dir, options.compression, options.block_size);
+    match options.cache.as_ref().map(open).transpose() {
+        Ok(cache) => (cache.flatten(), Used::default()),
+        Err(error) => (None, Used { failure: Some(error.to_string()), ..Used::default() }),
+    }
+}
+
+fn close_cache(cache: BlockCache, at: Option<&CacheAt>) -> Used {
+    let mut used = cache.used();
+    if let (Some(at), true) = (at, used.kept > 0)
+        && let Err(error) = cache::trim(&at.dir, at.max)
+    {
+        used.failure.get_or_insert(error.to_string());
+    }
+    used
 }
 
 fn finish(out: &mut (impl Write + Seek), tail: &Tail) -> io::Result<()> {

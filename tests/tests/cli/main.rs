@@ -1,5 +1,6 @@
 //! The command as its users meet it.
 
+mod cache;
 mod hostile;
 mod profiles;
 mod reading;

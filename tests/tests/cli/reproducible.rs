@@ -129,6 +129,11 @@ fn copy_checkout(place: &Path) -> Result<()> {
         copy(&root().join(tree), tree)?;
     }
     copy(Path::new(&cache), "cache")?;
+    // What was packed before would hide that it cannot be packed again.
+    let blocks = place.join("cache/blocks");
+    if blocks.exists() {
+        fs::remove_dir_all(blocks)?;
+    }
     succeed(Command::new("chmod").args(["-R", "a+rwX"]).arg(place)).map(drop)
 }
 
