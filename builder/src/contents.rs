@@ -7,6 +7,7 @@ use init::contract::initramfs as at;
 use tree::{Conflict, Item, Kind, Leaf, Meta, Node, Provenance, Tree, TreePath};
 
 use crate::newc;
+use crate::provenance::role::words;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ContentsError {
@@ -20,7 +21,7 @@ pub enum ContentsError {
 /// any more.
 pub fn add(tree: &mut Tree, epoch: i64) -> Result<(), ContentsError> {
     let path = TreePath::new(at::CONTENTS).expect("a plain path");
-    let from = Provenance::new("list of the initramfs, which /init checks");
+    let from = Provenance::new(words::CONTENTS);
     let leaf = |text: String| Leaf { meta: Meta { mtime: epoch, ..Meta::new(0o644) }, kind: Kind::File(text.into()) };
     // Its directories are listed too, and are there once it is.
     tree.insert_leaf(path.clone(), leaf(String::new()), from.clone())?;

@@ -10,6 +10,7 @@ pub mod compress;
 pub mod contents;
 pub mod deb;
 pub mod digest;
+mod dpkg;
 pub mod elf;
 pub mod image;
 pub mod kernel;

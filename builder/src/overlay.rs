@@ -25,6 +25,7 @@ use tree::{Conflict, Content, Meta, Provenance, Tree, TreePath};
 use crate::builtin;
 use crate::plan::OverlaySource;
 use crate::profile::{Decoded, Located, Place, Problem, Problems, Section, decode_file};
+use crate::provenance::role::words;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OverlayError {
@@ -48,7 +49,7 @@ pub fn load(overlay: &Located<OverlaySource>, epoch: i64) -> Result<Tree, Overla
         OverlaySource::Builtin(name) => name.clone(),
         OverlaySource::Dir(dir) => dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
     };
-    let from = Provenance::new(format!("overlay {name}")).because(format!("profile {}", place.short()));
+    let from = Provenance::new(format!("{} {name}", words::OVERLAY)).because(format!("profile {}", place.short()));
     let read = |source: Box<dyn std::error::Error + Send + Sync>| OverlayError::Read {
         place: place.clone(),
         name: name.clone(),

@@ -14,6 +14,8 @@
 //! that is: a root of 30,000 files from one archive is one line. Paths are
 //! escaped as in a listing. The whole is compressed with zstd.
 
+pub mod role;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read};

@@ -1,15 +1,20 @@
 //! Plan and sources become trees: what stands in the initramfs, in the root,
 //! in each package. Nothing is encoded here.
 
+use std::path::Path;
+
 use init::contract::initramfs as at;
 use tree::{Conflict, Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
 
 use crate::builtin;
+use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
-use crate::kernel;
+use crate::kernel::pattern::{Pattern, Pick};
+use crate::kernel::{self, Machine, MachineError};
 use crate::overlay::{self, OverlayError};
 use crate::plan::{OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan};
 use crate::profile::{Located, Place, Problem, Problems};
+use crate::provenance::role::words;
 use crate::source::Sources;
 use crate::userland::{self, UserlandError};
 
@@ -108,10 +113,10 @@ fn check_codec(plan: &Plan, sources: &Sources) -> Result<(), StageError> {
 fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
     check_codec(plan, sources)?;
     let mut tree = Tree::new();
-    let ours = Provenance::new("every initramfs has it");
+    let ours = Provenance::new(words::EVERY_INITRAMFS);
     let path = |written: &str| TreePath::new(written).expect("a plain path");
     let init = builtin::init(plan.arch).expect("the plan has looked");
-    tree.insert_file(path(at::INIT), 0o755, Content::from(init), Provenance::new("liveroot's /init"))?;
+    tree.insert_file(path(at::INIT), 0o755, Content::from(init), Provenance::new(words::INIT))?;
     // The kernel opens /dev/console before it starts /init, and the Rust
     // runtime ends a program that has no descriptors 0 to 2 to write to.
     for (name, mode, major, minor) in [("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)] {
@@ -145,10 +150,14 @@ fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Res
     };
     let place = &plan.kernel.place;
     let catalog = kernel::Catalog::scan(&sources.kernel).map_err(|e| failed(place)(e.into()))?;
-    let patterns: Vec<String> = plan.modules.iter().map(|pattern| pattern.value.clone()).collect();
     let line = plan.modules.first().map_or(place, |pattern| &pattern.place);
-    let from = Provenance::new(format!("profile {}: kernel.modules", line.short()));
-    let selection = kernel::select(&catalog, &patterns, &from).map_err(|e| failed(line)(e.into()))?;
+    let because = |place: &Place| Provenance::new(format!("profile {}: kernel.modules", place.short()));
+    let asked = plan.modules.iter().map(|pattern| {
+        let machine = machine(pattern).map_err(|e| failed(&pattern.place)(e.into()))?;
+        Ok(kernel::Asked { word: pattern.value.clone(), from: because(&pattern.place), machine })
+    });
+    let asked = asked.collect::<Result<Vec<_>, StageError>>()?;
+    let selection = kernel::select(&catalog, &asked).map_err(|e| failed(line)(e.into()))?;
     let staged = kernel::stage(&sources.kernel, &catalog, &selection).map_err(|e| failed(place)(e.into()))?;
     notes.extend(selection.warnings.iter().cloned());
     if !staged.missing_firmware.is_empty() {
@@ -164,9 +173,19 @@ fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Res
         index,
         0o644,
         Content::from(staged.index),
-        Provenance::new("index of the kernel modules").because(from.to_string()),
+        Provenance::new(words::KMOD_INDEX).because(because(line).to_string()),
     )?;
     Ok(tree)
+}
+
+/// The machine that `@host` means: this one, or one whose /sys and /proc are in
+/// a folder beside the profile.
+fn machine(pattern: &Located<String>) -> Result<Option<Machine>, MachineError> {
+    match Pattern::parse(&pattern.value).pick {
+        Pick::Host(None) => Machine::load(Path::new("/")).map(Some),
+        Pick::Host(Some(folder)) => Machine::load(&pattern.place.dir().join(folder)).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn stage_root(plan: &Plan, root: &RootPlan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
@@ -244,9 +263,12 @@ fn program_closure(program: &Located<ProgramSource>, sources: &Sources) -> Resul
     let path = TreePath::new(written).map_err(|source| StageError::ProgramPath { place: place(), source })?;
     let needed =
         elf::closure(sysroot, &[path], &from).map_err(|source| StageError::Program { place: place(), source })?;
+    let paths: Vec<TreePath> = needed.iter().map(|needed| needed.path.clone()).collect();
+    let packages = dpkg::owners(sysroot, &paths).map_err(|source| StageError::Program { place: place(), source })?;
     let mut tree = Tree::new();
     for Needed { path, leaf, from } in needed {
-        tree.insert_leaf(path, leaf, from)?;
+        let package = packages.get(&path).map(|package| format!("{} {package}", words::PACKAGE));
+        tree.insert_leaf(path, leaf, package.map_or(from.clone(), |package| from.nearer(package)))?;
     }
     Ok(tree)
 }

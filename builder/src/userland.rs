@@ -7,6 +7,7 @@ use tree::{Conflict, Content, Provenance, Tree, TreePath};
 use crate::builtin;
 use crate::plan::Userland;
 use crate::profile::Located;
+use crate::provenance::role::words;
 
 const PROGRAM: &str = "bin/toybox";
 
@@ -35,7 +36,7 @@ pub fn tree(userland: &Located<Userland>) -> Result<Tree, UserlandError> {
     };
     let mut tree = Tree::new();
     let program = TreePath::new(PROGRAM).expect("a plain path");
-    tree.insert_file(program, 0o755, content, Provenance::new("toybox").because(because.clone()))?;
+    tree.insert_file(program, 0o755, content, Provenance::new(words::TOYBOX).because(because.clone()))?;
     for command in list.split_whitespace() {
         let path = TreePath::new(command).map_err(|_| UserlandError::BadCommand(command.into()))?;
         if path.is_root() || tree.contains(&path) {
@@ -47,7 +48,7 @@ pub fn tree(userland: &Located<Userland>) -> Result<Tree, UserlandError> {
         } else {
             format!("{up}{PROGRAM}")
         };
-        tree.insert_symlink(path, target, Provenance::new("command of toybox").because(because.clone()))?;
+        tree.insert_symlink(path, target, Provenance::new(words::TOYBOX_COMMAND).because(because.clone()))?;
     }
     Ok(tree)
 }

@@ -1,11 +1,15 @@
 //! `liveroot inspect`
 
 use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use builder::look::{inspect, ls};
+use anyhow::{Result, ensure};
+use builder::look::{inspect, ls, treemap};
 use builder::opened::locate;
+use builder::publish::Draft;
 use clap::Args;
+use init::contract::medium;
 
 use super::{show, show_json};
 
@@ -20,12 +24,26 @@ pub(super) struct Inspect {
     /// In JSON
     #[arg(long)]
     json: bool,
+    /// Draw what the bytes of an initramfs are there for
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
         let location = locate(&self.image)?.into_image()?;
-        let report = inspect::report(&location.image().opened)?;
+        let report = inspect::report(&location)?;
+        if let Some(file) = &self.svg {
+            let image = &location.image().name;
+            ensure!(
+                !report.reasons.is_empty(),
+                "{image}: a picture is drawn of an initramfs; on a medium of ours it is {image}{}",
+                Path::new("/").join(medium::INITRAMFS).display()
+            );
+            let mut draft = Draft::create(file)?;
+            draft.file().write_all(treemap::svg(&self.image.to_string_lossy(), &report.reasons).as_bytes())?;
+            draft.publish()?;
+        }
         if self.json {
             return show_json(&report);
         }

@@ -13,6 +13,7 @@ use super::object::{Abi, Object};
 use super::search::{self, SystemDirs, absolute};
 use super::sysroot::{Step, Sysroot, steps};
 use super::{ElfError, Malformed, script};
+use crate::provenance::role::words;
 
 pub use deps::{Deps, deps};
 
@@ -33,7 +34,7 @@ const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr
 pub fn closure(sysroot: &dyn Sysroot, programs: &[TreePath], from: &Provenance) -> Result<Vec<Needed>, ElfError> {
     let mut closure = Closure::new(sysroot);
     let mut open: VecDeque<(TreePath, Provenance)> =
-        programs.iter().map(|path| (path.clone(), from.nearer(format!("program {path}")))).collect();
+        programs.iter().map(|path| (path.clone(), from.nearer(format!("{} {path}", words::PROGRAM)))).collect();
     let mut seen = BTreeSet::new();
     while let Some((path, from)) = open.pop_front() {
         if seen.insert(path.clone()) {
@@ -86,11 +87,11 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn needed(name: &'a String) -> Self {
-        Self { names: std::slice::from_ref(name), required: true, relation: "library" }
+        Self { names: std::slice::from_ref(name), required: true, relation: words::LIBRARY }
     }
 
     fn opened(feature: &'a Feature) -> Self {
-        Self { names: &feature.sonames, required: feature.required, relation: "opened library" }
+        Self { names: &feature.sonames, required: feature.required, relation: words::OPENED_LIBRARY }
     }
 }
 
@@ -108,7 +109,7 @@ impl<'a> Closure<'a> {
             return Ok(Vec::new());
         }
         let read = |source| ElfError::Read { path: real.clone(), source };
-        let from = from.nearer(format!("interpreter of {path}"));
+        let from = from.nearer(format!("{} {path}", words::INTERPRETER));
         let mut programs = Vec::new();
         for name in script::interpreters(&content).map_err(read)? {
             programs.push((self.find_program(&name, &from)?, from.clone()));
@@ -201,7 +202,7 @@ impl<'a> Closure<'a> {
         names: &mut BTreeSet<String>,
         from: &Provenance,
     ) -> Result<(), ElfError> {
-        let from = from.nearer(format!("loader {interpreter}"));
+        let from = from.nearer(format!("{} {interpreter}", words::LOADER));
         let missing = || ElfError::Missing { name: interpreter.to_string(), from: from.clone() };
         let path = absolute(interpreter).ok_or_else(missing)?;
         let (real, content) = self.place(&path, &from)?.ok_or_else(missing)?;

@@ -7,6 +7,7 @@ use std::fmt;
 use tree::Tree;
 
 use crate::progress::bytes;
+use crate::provenance::role;
 
 /// The initramfs is larger than its profile allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +40,11 @@ pub(super) fn check(tree: &Tree, len: u64, max: Option<u64>) -> Result<(), OverB
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for item in tree.walk() {
         let Some(content) = item.content() else { continue };
-        // The nearest cause is the file's own; the next says who wants it.
-        let causes: Vec<&str> = item.provenance.causes().collect();
-        let reason = causes.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(&causes).join(" <- ");
-        *sums.entry(reason).or_default() += content.len();
+        let mut wanted_by: Vec<&str> = role::wanted_by(item.provenance).collect();
+        if wanted_by.is_empty() {
+            wanted_by = item.provenance.causes().collect();
+        }
+        *sums.entry(wanted_by.join(" <- ")).or_default() += content.len();
     }
     let mut reasons: Vec<(String, u64)> = sums.into_iter().collect();
     reasons.sort_by_key(|(_, len)| std::cmp::Reverse(*len));

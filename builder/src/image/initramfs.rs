@@ -12,11 +12,12 @@ use super::scratch::{encode, spanned};
 use crate::compress::Decoder;
 use crate::plan::Plan;
 use crate::progress::{self, Progress};
+use crate::provenance::role::words;
 use crate::stage::Staged;
 use crate::{contents, newc};
 
 pub(super) fn facts_provenance() -> Provenance {
-    Provenance::new("facts of this image").because("every initramfs has it")
+    Provenance::new(words::FACTS).because(words::EVERY_INITRAMFS)
 }
 
 /// Adds the facts and encodes the initramfs.

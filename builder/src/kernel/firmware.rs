@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use tree::{Kind, Leaf, Node, Provenance, Tree, TreePath};
 
+use super::Kernel;
 use super::catalog::Catalog;
 use super::select::Selection;
-use super::stage::StageError;
+use super::stage::{StageError, origin};
+use crate::provenance::role::words;
 
 /// Symlinks in linux-firmware go one or two deep.
 const MAX_LINKS: usize = 16;
@@ -22,11 +24,12 @@ pub struct Missing {
 /// (the kernel it was shipped with reads its compression), symlinks with what
 /// they lead to. Returns what is not there.
 pub(super) fn stage(
-    firmware: &Tree,
+    kernel: &Kernel,
     catalog: &Catalog,
     selection: &Selection,
     out: &mut Tree,
 ) -> Result<Vec<Missing>, StageError> {
+    let firmware = &kernel.firmware;
     let mut missing = Vec::new();
     let names: Vec<(TreePath, String)> = firmware
         .walk()
@@ -41,7 +44,7 @@ pub(super) fn stage(
             if found.is_empty() {
                 missing.push(Missing { kmod: kmod.name.clone(), path: named.clone() });
             }
-            let from = reason.nearer(format!("firmware of kmod {}", kmod.name));
+            let from = reason.nearer(format!("{} {}", words::FIRMWARE, kmod.name)).nearer(origin(&kernel.from));
             for path in found {
                 copy(firmware, path, out, &from)?;
             }

@@ -13,6 +13,7 @@ pub mod depmod;
 mod fake;
 mod firmware;
 mod image;
+pub mod machine;
 pub mod modinfo;
 mod order;
 mod parallel;
@@ -32,7 +33,8 @@ use tree::{Conflict, Content, Item, Kind, Leaf, Node, Provenance, Tree, TreePath
 pub use builtin::Builtin;
 pub use catalog::{Catalog, CatalogError, Kmod, KmodId};
 pub use firmware::Missing as MissingFirmware;
-pub use select::{SelectError, Selection, select};
+pub use machine::{Machine, MachineError};
+pub use select::{Asked, SelectError, Selection, select};
 pub use stage::{StageError, Staged, stage};
 
 /// Text lists of a kernel package are a few hundred KiB.

@@ -15,6 +15,9 @@ pub struct Pattern {
 pub enum Pick {
     /// `@live`
     Set(String),
+    /// `@host`, `@host:FOLDER`: what a machine uses whose /sys and /proc are in
+    /// a folder, or this one.
+    Host(Option<String>),
     /// `ahci`, `usb-storage`
     Name(String),
     /// `sata_*`: over canonical names.
@@ -26,13 +29,19 @@ pub enum Pick {
     Alias(String),
 }
 
+const HOST: &str = "@host";
+
 impl Pattern {
     pub fn parse(written: &str) -> Self {
         let (exclude, word) = match written.strip_prefix('!') {
             Some(word) => (true, word),
             None => (false, written),
         };
-        let pick = if let Some(set) = word.strip_prefix('@') {
+        let pick = if word == HOST {
+            Pick::Host(None)
+        } else if let Some(folder) = word.strip_prefix(HOST).and_then(|rest| rest.strip_prefix(':')) {
+            Pick::Host(Some(folder.to_string()))
+        } else if let Some(set) = word.strip_prefix('@') {
             Pick::Set(set.to_string())
         } else if let Some(alias) = word.strip_prefix("alias:") {
             Pick::Alias(alias.to_string())
@@ -48,10 +57,10 @@ impl Pattern {
 }
 
 impl Pick {
-    /// False for sets: they are rules over several of these.
+    /// False for sets and machines: they are several of these.
     pub fn matches(&self, kmod: &Kmod) -> bool {
         match self {
-            Self::Set(_) => false,
+            Self::Set(_) | Self::Host(_) => false,
             Self::Name(name) => kmod.name == *name,
             Self::NameGlob(glob) => init::glob::matches(glob, &kmod.name),
             Self::Path(path) => path_matches(path, kmod.path.as_bytes()),
@@ -89,6 +98,9 @@ mod tests {
     fn words_are_told_apart_by_their_form() {
         for (written, exclude, pick) in [
             ("@live", false, Pick::Set("live".into())),
+            ("@host", false, Pick::Host(None)),
+            ("!@host:a/b", true, Pick::Host(Some("a/b".into()))),
+            ("@hosts", false, Pick::Set("hosts".into())),
             ("usb-storage", false, Pick::Name("usb_storage".into())),
             ("ahci.ko", false, Pick::Name("ahci".into())),
             ("!sata-*", true, Pick::NameGlob("sata_*".into())),

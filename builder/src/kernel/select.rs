@@ -5,9 +5,26 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tree::Provenance;
 
 use super::catalog::{Catalog, KmodId};
+use super::machine::Machine;
 use super::pattern::{Pattern, Pick};
 use super::sets;
 use crate::profile::nearest;
+
+/// A word of `kernel.modules`, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub word: String,
+    pub from: Provenance,
+    /// The one that `@host` means.
+    pub machine: Option<Machine>,
+}
+
+impl Asked {
+    /// Words that stand in one place.
+    pub fn all(words: &[&str], from: &Provenance) -> Vec<Self> {
+        words.iter().map(|word| Self { word: (*word).into(), from: from.clone(), machine: None }).collect()
+    }
+}
 
 /// Kmods in the order of modules.order.
 #[derive(Debug, Clone, Default)]
@@ -52,13 +69,13 @@ impl Selection {
 
 /// Takes what the patterns name, then everything that needs to be there with
 /// it. An exclusion holds wherever it stands in the list.
-pub fn select(catalog: &Catalog, patterns: &[String], from: &Provenance) -> Result<Selection, SelectError> {
+pub fn select(catalog: &Catalog, asked: &[Asked]) -> Result<Selection, SelectError> {
     let mut selection = Selection::default();
     let (out, into): (Vec<_>, Vec<_>) =
-        patterns.iter().map(|written| (written, Pattern::parse(written))).partition(|(_, pattern)| pattern.exclude);
+        asked.iter().map(|asked| (asked, Pattern::parse(&asked.word))).partition(|(_, pattern)| pattern.exclude);
     let mut excluded = BTreeSet::new();
-    for (written, pattern) in &out {
-        let taken = pick(catalog, written, &pattern.pick, from);
+    for (asked, pattern) in &out {
+        let taken = pick(catalog, asked, &pattern.pick, &mut selection.warnings);
         // A set may name kmods that this kernel does not have; so may an exclusion.
         match taken {
             Ok(taken) => excluded.extend(taken.into_iter().map(|(id, _)| id)),
@@ -67,8 +84,8 @@ pub fn select(catalog: &Catalog, patterns: &[String], from: &Provenance) -> Resu
         }
     }
     let mut open = VecDeque::new();
-    for (written, pattern) in &into {
-        for (id, reason) in pick(catalog, written, &pattern.pick, from)? {
+    for (asked, pattern) in &into {
+        for (id, reason) in pick(catalog, asked, &pattern.pick, &mut selection.warnings)? {
             if !excluded.contains(&id) && !selection.contains(id) {
                 selection.chosen.insert(id, reason);
                 open.push_back(id);
@@ -106,13 +123,18 @@ pub fn select(catalog: &Catalog, patterns: &[String], from: &Provenance) -> Resu
 /// The kmods that one word names, and the reason it gives each.
 fn pick(
     catalog: &Catalog,
-    written: &str,
+    asked: &Asked,
     pick: &Pick,
-    from: &Provenance,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<(KmodId, Provenance)>, SelectError> {
-    let asked = || from.nearer(format!("kernel.modules `{written}`"));
+    let Asked { word, from, machine } = asked;
+    let asked = || from.nearer(format!("kernel.modules `{word}`"));
     let taken: Vec<_> = match pick {
         Pick::Set(name) => return pick_set(catalog, name, from),
+        Pick::Host(_) => {
+            let machine = machine.as_ref().expect("who parses the word brings the machine");
+            return Ok(pick_host(catalog, machine, from, warnings));
+        }
         Pick::Name(name) => match catalog.find(name) {
             Some(id) => vec![(id, asked())],
             None if catalog.builtin.has(name) => return Ok(Vec::new()),
@@ -125,7 +147,7 @@ fn pick(
         glob => catalog.kmods().filter(|(_, kmod)| glob.matches(kmod)).map(|(id, _)| (id, asked())).collect(),
     };
     if taken.is_empty() && !builtin_matches(catalog, pick) {
-        let (pattern, release) = (written.to_string(), catalog.release.clone());
+        let (pattern, release) = (word.clone(), catalog.release.clone());
         return Err(SelectError::NoMatch { pattern, release, from: from.clone() });
     }
     Ok(taken)
@@ -136,7 +158,7 @@ fn builtin_matches(catalog: &Catalog, pick: &Pick) -> bool {
         Pick::NameGlob(glob) => catalog.builtin.names().any(|name| init::glob::matches(glob, name)),
         Pick::Alias(alias) => catalog.builtin.answers_to(alias),
         Pick::Path(path) => catalog.builtin.has_path(path),
-        Pick::Set(_) | Pick::Name(_) => false,
+        Pick::Set(_) | Pick::Host(_) | Pick::Name(_) => false,
     }
 }
 
@@ -151,6 +173,36 @@ fn pick_set(catalog: &Catalog, name: &str, from: &Provenance) -> Result<Vec<(Kmo
         taken.extend(rules.iter().find(|rule| rule.takes(kmod)).map(|rule| (id, reason(rule.why))));
     }
     Ok(taken)
+}
+
+/// What the machine has loaded, and all that answers to one of its devices.
+fn pick_host(
+    catalog: &Catalog,
+    machine: &Machine,
+    from: &Provenance,
+    warnings: &mut Vec<String>,
+) -> Vec<(KmodId, Provenance)> {
+    let mut taken = Vec::new();
+    let mut unknown = Vec::new();
+    for name in &machine.loaded {
+        match catalog.find(name) {
+            Some(id) => taken.push((id, from.nearer("set @host: the machine has it loaded"))),
+            None if catalog.builtin.has(name) => {}
+            None => unknown.push(name.as_str()),
+        }
+    }
+    for modalias in &machine.modaliases {
+        let reason = from.nearer(format!("set @host: the machine's device {modalias}"));
+        taken.extend(catalog.lookup(modalias).into_iter().map(|id| (id, reason.clone())));
+    }
+    if !unknown.is_empty() {
+        warnings.push(format!(
+            "kernel {} has not what this machine has loaded: {}",
+            catalog.release,
+            unknown.join(", ")
+        ));
+    }
+    taken
 }
 
 #[cfg(test)]
@@ -175,8 +227,7 @@ mod tests {
     }
 
     fn chosen(catalog: &Catalog, patterns: &[&str]) -> Result<Selection, SelectError> {
-        let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-        select(catalog, &patterns, &Provenance::new("profile"))
+        select(catalog, &Asked::all(patterns, &Provenance::new("profile")))
     }
 
     #[test]
@@ -210,6 +261,27 @@ mod tests {
         assert_eq!(reason("scsi_mod"), format!("needed by libata <- needed by ahci <- {}", reason("ahci")));
         assert_eq!(reason("crc32c"), format!("tried before ext4 <- {}", reason("ext4")));
         assert!(reason("ahci").ends_with(" <- profile"));
+    }
+
+    #[test]
+    fn the_machine_at_hand_names_its_drivers() {
+        let catalog = catalog();
+        let machine = Machine {
+            loaded: ["floppy", "atkbd", "zfs"].map(String::from).into(),
+            modaliases: ["pci:v00008086d00002922sv1sd1bc01sc06i01", "usb:v1"].map(String::from).into(),
+        };
+        let from = Provenance::new("profile");
+        let asked = Asked { word: "@host".into(), from: from.clone(), machine: Some(machine.clone()) };
+        let selection = select(&catalog, &[asked]).unwrap();
+        let names: Vec<_> = selection.iter().map(|(id, _)| catalog.get(id).name.as_str()).collect();
+        assert_eq!(names, ["ahci", "libata", "scsi_mod", "floppy"]);
+        let reason = selection.reason(catalog.find("ahci").unwrap()).unwrap().to_string();
+        assert_eq!(reason, "set @host: the machine's device pci:v00008086d00002922sv1sd1bc01sc06i01 <- profile");
+        assert_eq!(selection.warnings, ["kernel 6.1.0-test has not what this machine has loaded: zfs"]);
+
+        let out = Asked { word: "!@host".into(), from: from.clone(), machine: Some(machine) };
+        let selection = select(&catalog, &[&Asked::all(&["floppy", "ext4"], &from)[..], &[out]].concat()).unwrap();
+        assert!(!selection.contains(catalog.find("floppy").unwrap()));
     }
 
     #[test]

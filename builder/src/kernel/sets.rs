@@ -36,8 +36,9 @@ pub fn rules(name: &str) -> Option<&'static [Rule]> {
     SETS.iter().find(|(set, _)| *set == name).map(|(_, rules)| *rules)
 }
 
+/// What a user may write behind `@`.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SETS.iter().map(|(name, _)| *name)
+    SETS.iter().map(|(name, _)| *name).chain(["host"])
 }
 
 const SETS: &[(&str, &[Rule])] = &[("live", LIVE), ("net", NET), ("crypto", CRYPTO), ("raid", RAID)];

@@ -6,12 +6,13 @@ use std::io;
 
 use init::contract::initramfs;
 use init::kmods::{Alias, Kmod as IndexKmod, KmodIndex};
-use tree::{Conflict, Tree, TreePath};
+use tree::{Conflict, Provenance, Tree, TreePath};
 
 use super::catalog::{Catalog, KmodId};
 use super::firmware;
 use super::select::Selection;
 use super::{Kernel, decompress};
+use crate::provenance::role::words;
 
 #[derive(Debug)]
 pub struct Staged {
@@ -46,12 +47,17 @@ pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection) -> Resul
         let path = uncompressed(&kmod.path);
         let content =
             decompress::plain(&kmod.content).map_err(|source| StageError::Read { path: kmod.path.clone(), source })?;
-        let from = reason.nearer(format!("kmod {}", kmod.name));
+        let from = reason.nearer(format!("{} {}", words::KMOD, kmod.name)).nearer(origin(&kernel.from));
         tree.insert_file(dir.join(path.as_bytes())?, 0o644, content, from)?;
         paths.push(path);
     }
-    let missing_firmware = firmware::stage(&kernel.firmware, catalog, selection, &mut tree)?;
+    let missing_firmware = firmware::stage(kernel, catalog, selection, &mut tree)?;
     Ok(Staged { tree, index: index(catalog, selection, &paths), missing_firmware })
+}
+
+/// Whose file it is: the first thing that is known of the kernel.
+pub(super) fn origin(kernel: &Provenance) -> &str {
+    kernel.causes().next().unwrap_or_default()
 }
 
 fn uncompressed(path: &TreePath) -> TreePath {
@@ -100,13 +106,12 @@ mod tests {
     use super::*;
     use crate::elf::fake;
     use crate::kernel::fake::{RELEASE, kernel, path};
-    use crate::kernel::select;
-    use tree::{Kind, Provenance};
+    use crate::kernel::{Asked, select};
+    use tree::Kind;
 
     fn staged(kernel: &Kernel, patterns: &[&str]) -> Staged {
         let catalog = Catalog::scan(kernel).unwrap();
-        let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-        let selection = select(&catalog, &patterns, &Provenance::new("profile")).unwrap();
+        let selection = select(&catalog, &Asked::all(patterns, &Provenance::new("profile"))).unwrap();
         stage(kernel, &catalog, &selection).unwrap()
     }
 
@@ -126,7 +131,7 @@ mod tests {
         let ext4 = path(&format!("lib/modules/{RELEASE}/kernel/fs/ext4.ko"));
         let item = staged.tree.get(&ext4).unwrap();
         assert_eq!(item.content().unwrap().read_all(9999).unwrap(), fake::kmod(&modinfo));
-        assert_eq!(item.provenance.to_string(), "kmod ext4 <- kernel.modules `ext4` <- profile");
+        assert_eq!(item.provenance.to_string(), "test <- kmod ext4 <- kernel.modules `ext4` <- profile");
         let wanted = "liveroot-kmods 1.0 6.1.0-test\n\
                       kmod ext4 kernel/fs/ext4.ko 1 2\n\
                       kmod jbd2 kernel/fs/jbd2.ko - 2\n\
@@ -156,6 +161,6 @@ mod tests {
         assert_eq!(staged.missing_firmware, [firmware::Missing { kmod: "nic".into(), path: "gone.bin".into() }]);
         let link = staged.tree.get(&path("lib/firmware/a/b.bin.xz")).unwrap();
         assert!(matches!(link.node, tree::Node::Leaf { kind: Kind::Symlink(_), .. }));
-        assert!(link.provenance.to_string().starts_with("firmware of kmod nic <- "));
+        assert!(link.provenance.to_string().starts_with("test <- firmware of kmod nic <- "));
     }
 }

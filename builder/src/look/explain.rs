@@ -6,10 +6,12 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use init::contract::medium;
 use serde::Serialize;
-use tree::{Content, TreePath};
+use tree::{Provenance, Tree, TreePath};
 
 use super::ours;
-use crate::opened::{Level, Location, follow};
+use crate::dpkg;
+use crate::opened::Location;
+use crate::provenance::role::words;
 use crate::provenance::{Record, beside};
 
 /// The causes, nearest first.
@@ -20,24 +22,55 @@ pub struct Explanation {
     causes: Vec<String>,
 }
 
-/// Why the entry at `location` is there.
-pub fn explain(location: &Location) -> Result<Explanation> {
+/// Why each of these entries of the last image of `location` is there.
+pub fn explain(location: &Location, paths: &[TreePath]) -> Result<Vec<Explanation>> {
     let image = location.image();
-    let Some((record, at)) = record(location)? else {
+    let Some(records) = Records::of(location)? else {
         bail!(
             "{}: there is no record of where its files came from: liveroot puts one on the media it builds, \
              and beside an initramfs it builds alone",
             location.levels[0].name
         );
     };
-    let Some(from) = record.get(&at, &location.path) else {
-        bail!("{}: the record of where files came from says nothing of this image", image.name);
-    };
-    let mut causes: Vec<String> = from.causes().map(str::to_owned).collect();
-    if let Some(package) = dpkg_owner(image, &location.path)? {
-        causes.insert(0, format!("Debian package {package}"));
+    let mut packages = dpkg::owners(&image.opened.tree, paths)?;
+    let mut explained = Vec::new();
+    for path in paths {
+        let Some(from) = records.chain(path) else {
+            bail!("{}: the record of where files came from says nothing of this image", image.name);
+        };
+        let package = packages.remove(path).map(|package| format!("{} {package}", words::PACKAGE));
+        let way = on_the_way(&image.opened.tree, path, &records).map(|to| format!("directory on the way to {to}"));
+        let causes = package.into_iter().chain(way).chain(from.causes().map(str::to_owned)).collect();
+        explained.push(Explanation { path: path.to_string(), image: image.name.clone(), causes });
     }
-    Ok(Explanation { path: location.path.to_string(), image: image.name.clone(), causes })
+    Ok(explained)
+}
+
+/// What a directory was made for, if not for itself: the file below it that
+/// has its causes.
+fn on_the_way<'a>(tree: &'a Tree, dir: &TreePath, records: &Records) -> Option<&'a TreePath> {
+    tree.get(dir).filter(|item| item.is_dir() && !item.path.is_root())?;
+    let causes = records.chain(dir);
+    let below = tree.walk_below(dir).filter(|item| !item.is_dir());
+    below.map(|item| item.path).find(|path| records.chain(path) == causes)
+}
+
+/// What is known of the entries of one image.
+pub(super) struct Records {
+    record: Record,
+    /// Where the record says that the image stands.
+    at: TreePath,
+}
+
+impl Records {
+    /// `None` for an image of which nothing is known.
+    pub(super) fn of(location: &Location) -> Result<Option<Self>> {
+        Ok(record(location)?.map(|(record, at)| Self { record, at }))
+    }
+
+    pub(super) fn chain(&self, path: &TreePath) -> Option<&Provenance> {
+        self.record.get(&self.at, path)
+    }
 }
 
 impl std::fmt::Display for Explanation {
@@ -71,26 +104,4 @@ fn record(location: &Location) -> Result<Option<(Record, TreePath)>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e.into()),
     }
-}
-
-/// Which package of a Debian root the file belongs to, by dpkg's own lists.
-fn dpkg_owner(image: &Level, path: &TreePath) -> Result<Option<String>> {
-    const LIST_MAX: u64 = 16 << 20;
-    let tree = &image.opened.tree;
-    let info = TreePath::new("var/lib/dpkg/info").expect("a plain path");
-    for item in tree.children(&info) {
-        let Some(package) = item.path.name().strip_suffix(b".list") else { continue };
-        let Some(list) = item.content().map(|content| Content::read_all(content, LIST_MAX)).transpose()? else {
-            continue;
-        };
-        // A merged /usr: the list says /bin/sh where /usr/bin/sh is meant.
-        let named = list.split(|&b| b == b'\n').any(|line| {
-            let same_name = line.rsplit(|&b| b == b'/').next() == Some(path.name());
-            same_name && follow(tree, line, false).is_ok_and(|real| real == *path)
-        });
-        if named {
-            return Ok(Some(String::from_utf8_lossy(package).into_owned()));
-        }
-    }
-    Ok(None)
 }

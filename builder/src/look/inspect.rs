@@ -9,8 +9,10 @@ use init::manifest::{Hex, Manifest};
 use serde::Serialize;
 use tree::{Content, Escaped, Tree};
 
+use super::explain::Records;
 use super::ours;
-use crate::opened::{Format, Opened};
+use super::reasons::{self, Chart, Reason};
+use crate::opened::{Format, Location};
 use crate::progress::bytes;
 
 /// In JSON as docs/reading.md says.
@@ -28,6 +30,9 @@ pub struct Report {
     content_bytes: u64,
     /// The directories that most of the content stands in, the largest first.
     largest: Vec<Sum>,
+    /// What the bytes of an initramfs are there for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +108,9 @@ struct Sum {
     bytes: u64,
 }
 
-pub fn report(image: &Opened) -> Result<Report> {
+/// What the last image of `location` is.
+pub fn report(location: &Location) -> Result<Report> {
+    let image = &location.image().opened;
     let (mut iso, mut squashfs, mut liveroot) = (None, None, None);
     match &image.format {
         Format::Iso(volume) => {
@@ -117,6 +124,11 @@ pub fn report(image: &Opened) -> Result<Report> {
         Format::Initramfs => liveroot = ours::facts(&image.tree)?.map(of_initramfs),
         Format::Tar | Format::Fat => {}
     }
+    let mut reasons = Vec::new();
+    if matches!(image.format, Format::Initramfs) {
+        let records = Records::of(location)?;
+        reasons = reasons::sum(&image.tree, |item| records.as_ref()?.chain(item.path));
+    }
     Ok(Report {
         format: image.format.name(),
         size: image.content.len(),
@@ -126,6 +138,7 @@ pub fn report(image: &Opened) -> Result<Report> {
         entries: image.tree.len(),
         content_bytes: image.tree.content_len(),
         largest: largest(&image.tree),
+        reasons,
     })
 }
 
@@ -229,7 +242,8 @@ impl fmt::Display for Report {
             None => {}
         }
         writeln!(f, "entries    {}, {} in files", self.entries, bytes(self.content_bytes))?;
-        self.largest.iter().try_for_each(|sum| writeln!(f, "  {:>11}  {}", bytes(sum.bytes), sum.path))
+        self.largest.iter().try_for_each(|sum| writeln!(f, "  {:>11}  {}", bytes(sum.bytes), sum.path))?;
+        write!(f, "{}", Chart(&self.reasons))
     }
 }
 

@@ -7,4 +7,6 @@ pub mod inspect;
 pub mod loader;
 pub mod ls;
 pub mod ours;
+pub mod reasons;
+pub mod treemap;
 pub mod verify;

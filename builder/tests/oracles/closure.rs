@@ -1,5 +1,7 @@
 //! Programs of this machine, beside lddtree's opinion of them.
 
+mod system;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

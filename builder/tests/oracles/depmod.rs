@@ -8,11 +8,12 @@ use std::process::Command;
 
 use builder::deb;
 use builder::elf::HostSysroot;
-use builder::kernel::Kernel;
 use builder::kernel::depmod::{Config, DepmodError, Indexes, index};
+use builder::kernel::{Catalog, Kernel};
 use tree::{Provenance, Tree, TreePath};
 
 use crate::kernel::unpack;
+use crate::modprobe::assert_order_of_modprobe;
 use crate::{given, output, tool};
 
 /// Another machine's kernel, from its package.
@@ -32,8 +33,9 @@ pub(crate) fn assert_equal_to_depmod(depmod: &Path, root: &Path, release: &str, 
 }
 
 #[test]
-fn indexes_of_another_machines_kernel_equal_those_of_depmod() {
-    let (Some(depmod), Some(package)) = (tool("depmod"), given(ARM64, "arm64 kernel package")) else { return };
+fn another_machines_kernel_is_indexed_and_loaded_as_depmod_and_modprobe_do() {
+    let (Some(depmod), Some(modprobe)) = (tool("depmod"), tool("modprobe")) else { return };
+    let Some(package) = given(ARM64, "arm64 kernel package") else { return };
     let from = Provenance::new("package");
     let root = deb::load(&package, &from).unwrap();
     let kernel = Kernel::from_tree(&root, &from).unwrap();
@@ -43,6 +45,7 @@ fn indexes_of_another_machines_kernel_equal_those_of_depmod() {
     let scratch = tempfile::tempdir().unwrap();
     unpack(&kernel, scratch.path());
     assert_equal_to_depmod(&depmod, scratch.path(), &kernel.release, &ours);
+    assert_order_of_modprobe(&modprobe, scratch.path(), &Catalog::scan(&kernel).unwrap());
 }
 
 /// Its name, the index it is about, and where which kmods go.
@@ -149,6 +152,13 @@ fn kmods_own_cases_come_out_as_it_says() {
         let (_, bytes) = ours.files.iter().find(|(name, _)| name == file).unwrap();
         assert_eq!(String::from_utf8_lossy(bytes), wanted, "{name}");
     }
+    // All that kmod has, but the rings, which have a test of their own.
+    let mut named: Vec<_> = cases.iter().map(|(name, ..)| *name).chain(["detect-loop"]).collect();
+    named.sort_unstable();
+    let all = fs::read_dir(source.join("testsuite/rootfs-pristine/test-depmod")).unwrap();
+    let mut all: Vec<_> = all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    all.sort_unstable();
+    assert_eq!(named, all);
 }
 
 /// kmod prints four rings; one is enough to refuse them all.

@@ -1,22 +1,20 @@
 //! A distribution's kernel package: every one of its kmods.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use builder::deb;
 use builder::elf::HostSysroot;
 use builder::kernel::depmod::{Config, index};
-use builder::kernel::{Catalog, Kernel, KmodId, Selection, select, stage};
+use builder::kernel::{Asked, Catalog, Kernel, Selection, select, stage};
 use init::kmods::KmodIndex;
 use tree::{Provenance, TreePath};
 
 use crate::depmod::assert_equal_to_depmod;
-use crate::{or_skip, output, tool};
+use crate::modprobe::{assert_order_of_modprobe, relative};
+use crate::{or_skip, tool};
 
 /// Names the package: 70 MB are not for a repository.
 const PACKAGE: &str = "LIVEROOT_TEST_KERNEL_DEB";
@@ -40,7 +38,7 @@ fn sample() -> Option<&'static Sample> {
 }
 
 /// lib/modules/RELEASE of the sample below a directory, as depmod wants it.
-pub(crate) fn unpack(kernel: &Kernel, below: &Path) -> PathBuf {
+pub(crate) fn unpack(kernel: &Kernel, below: &Path) {
     let dir = below.join("lib/modules").join(&kernel.release);
     for item in kernel.modules.walk() {
         let path = dir.join(item.path.to_string().trim_start_matches('/'));
@@ -49,7 +47,6 @@ pub(crate) fn unpack(kernel: &Kernel, below: &Path) -> PathBuf {
             None => fs::create_dir_all(path).unwrap(),
         }
     }
-    dir
 }
 
 fn modules_dir(kernel: &Kernel) -> TreePath {
@@ -57,7 +54,7 @@ fn modules_dir(kernel: &Kernel) -> TreePath {
 }
 
 fn live(sample: &Sample) -> Selection {
-    select(&sample.catalog, &["@live".to_string()], &Provenance::new("profile")).unwrap()
+    select(&sample.catalog, &Asked::all(&["@live"], &Provenance::new("profile"))).unwrap()
 }
 
 /// One unpacked copy serves both tests: it is 400 MB.
@@ -65,79 +62,10 @@ fn live(sample: &Sample) -> Selection {
 fn indexes_and_loading_order_equal_those_of_depmod_and_modprobe() {
     let (Some(depmod), Some(modprobe), Some(sample)) = (tool("depmod"), tool("modprobe"), sample()) else { return };
     let scratch = tempfile::tempdir().unwrap();
-    let dir = unpack(&sample.kernel, scratch.path());
+    unpack(&sample.kernel, scratch.path());
     let indexes = index(&HostSysroot::new(scratch.path()), &modules_dir(&sample.kernel), &Config::default()).unwrap();
     assert_equal_to_depmod(&depmod, scratch.path(), &sample.kernel.release, &indexes);
-    let theirs = fs::read_to_string(dir.join("modules.dep")).unwrap();
-    assert!(modules_dep(&sample.catalog) == theirs, "modules.dep differs");
-
-    // The host's own configuration may have softdeps too.
-    let config = scratch.path().join("modprobe.d");
-    fs::create_dir(&config).unwrap();
-    let mut modprobe = Command::new(modprobe);
-    modprobe.arg("-C").arg(config).arg("-d").arg(scratch.path()).args(["-S", &sample.kernel.release]);
-    modprobe.args(["--show-depends", "--all"]).args(sample.catalog.kmods().map(|(_, kmod)| &kmod.name));
-    let theirs = output(&mut modprobe);
-    // It has lines for what is built in too.
-    let mut theirs = theirs.lines().filter_map(|line| line.strip_prefix("insmod ")).map(str::trim);
-    for (id, kmod) in sample.catalog.kmods() {
-        let mut ours = Probe { catalog: &sample.catalog, visited: BTreeSet::new(), order: Vec::new() };
-        ours.visit(id);
-        for needed in ours.order {
-            let path = dir.join(relative(&sample.catalog.get(needed).path));
-            assert_eq!(theirs.next(), path.to_str(), "for {}", kmod.name);
-        }
-    }
-    assert_eq!(theirs.next(), None);
-}
-
-fn modules_dep(catalog: &Catalog) -> String {
-    let mut text = String::new();
-    for (_, kmod) in catalog.kmods() {
-        text += &relative(&kmod.path);
-        text.push(':');
-        for &dep in kmod.deps.iter().rev() {
-            write!(text, " {}", relative(&catalog.get(dep).path)).unwrap();
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn relative(path: &TreePath) -> String {
-    path.to_string().trim_start_matches('/').to_string()
-}
-
-/// How libkmod walks dependencies and softdeps (kmod: `kmod_module_get_probe_list`).
-struct Probe<'a> {
-    catalog: &'a Catalog,
-    visited: BTreeSet<KmodId>,
-    order: Vec<KmodId>,
-}
-
-impl Probe<'_> {
-    fn visit(&mut self, id: KmodId) {
-        if self.visited.insert(id) {
-            for &dep in &self.catalog.get(id).deps {
-                self.with_soft(dep);
-            }
-            self.with_soft(id);
-        }
-    }
-
-    fn with_soft(&mut self, id: KmodId) {
-        // modprobe reads one line of softdeps and no more.
-        let softdep = self.catalog.get(id).info.softdeps.first().cloned().unwrap_or_default();
-        self.visit_all(&softdep.pre);
-        self.order.push(id);
-        self.visit_all(&softdep.post);
-    }
-
-    fn visit_all(&mut self, names: &[String]) {
-        for id in names.iter().flat_map(|name| self.catalog.lookup(name)) {
-            self.visit(id);
-        }
-    }
+    assert_order_of_modprobe(&modprobe, scratch.path(), &sample.catalog);
 }
 
 /// One of each kind that the set is for. Built in is as good.

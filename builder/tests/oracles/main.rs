@@ -6,6 +6,7 @@ mod cpio;
 mod depmod;
 mod grub;
 mod kernel;
+mod modprobe;
 mod squashfs;
 mod verity;
 mod write;

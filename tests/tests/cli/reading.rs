@@ -240,3 +240,71 @@ fn every_broken_promise_of_a_medium_is_a_fault() -> Result<()> {
     assert_eq!(run(&liveroot, &["verify", image.to_str().context("a name")?])?.status.code(), Some(1));
     Ok(())
 }
+
+/// What an initramfs is made of is known to the last entry: the chain ends at
+/// a line of the profile, or says that every initramfs has it.
+#[test]
+fn every_entry_of_an_initramfs_is_explained() -> Result<()> {
+    let (Some(liveroot), Some(live)) = (liveroot()?, Image::of("live")?) else { return Ok(()) };
+    let initramfs = format!("{}:/boot/initramfs.img", live.iso.display());
+    let entries = json(&liveroot, &["ls", "-R", "--json", &format!("{initramfs}:")])?;
+    let paths: Vec<&str> = entries.as_array().context("a list")?.iter().filter_map(|e| e["path"].as_str()).collect();
+    ensure!(paths.len() > 300, "{} entries", paths.len());
+    let arguments: Vec<&str> = ["explain", "--json", &initramfs].into_iter().chain(paths.iter().copied()).collect();
+    let explained = json(&liveroot, &arguments)?;
+    let explained = explained.as_array().context("a list")?;
+    assert_eq!(explained.len(), paths.len());
+    let way = said(&liveroot, &["explain", &initramfs, "/lib/modules"])?;
+    assert!(way.contains("directory on the way to /lib/modules/"), "{way}");
+    let own = ["every initramfs has it", "liveroot's /init", "list of the initramfs, which /init checks"];
+    for (path, said) in paths.iter().zip(explained) {
+        assert_eq!(said["path"], *path);
+        let causes: Vec<&str> = said["causes"].as_array().context("causes")?.iter().filter_map(Value::as_str).collect();
+        let last = causes.last().context("no cause at all")?;
+        assert!(own.contains(last) || last.contains("live.toml:") || *path == "/", "{path}: {causes:?}");
+        if let Some(stem) = path.strip_suffix(".ko") {
+            let name = stem.rsplit('/').next().unwrap_or_default().replace('-', "_");
+            let (kernel, kmod) = (causes[0], causes[1]);
+            assert_eq!((kernel, kmod), ("the root's kernel", &*format!("kmod {name}")), "{path}");
+            assert!(causes.iter().any(|cause| cause.starts_with("set @live: ")), "{path}: {causes:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_bytes_of_an_initramfs_are_told_by_reason_and_drawn() -> Result<()> {
+    let (Some(liveroot), Some(live)) = (liveroot()?, Image::of("live")?) else { return Ok(()) };
+    let initramfs = format!("{}:/boot/initramfs.img", live.iso.display());
+    let dir = tempfile::tempdir()?;
+    let svg = dir.path().join("x.svg");
+    let svg_name = svg.to_str().context("a plain name")?;
+    let report = json(&liveroot, &["inspect", "--json", "--svg", svg_name, &initramfs])?;
+    let reasons = report["reasons"].as_array().context("reasons")?;
+    let total: u64 = reasons.iter().filter_map(|reason| reason["bytes"].as_u64()).sum();
+    assert_eq!(Some(total), report["content_bytes"].as_u64(), "{report}");
+    let of = |name: &str| reasons.iter().find(|reason| reason["reason"] == name).cloned().unwrap_or_default();
+    let parts = |reason: &Value| -> Vec<String> {
+        let parts = reason["parts"].as_array().into_iter().flatten();
+        parts.filter_map(|part| part["name"].as_str().map(String::from)).collect()
+    };
+    assert!(parts(&of("kmods")).contains(&"drivers/ata".to_owned()), "{report}");
+    assert_eq!(parts(&of("userland")), ["toybox"], "{report}");
+    assert_eq!(parts(&of("init"))[0], "/init", "{report}");
+    assert!(parts(&of("lists")).contains(&"/etc/live/kmods".to_owned()), "{report}");
+    assert_eq!(of("other"), Value::Null, "{report}");
+
+    let text = said(&liveroot, &["inspect", &initramfs])?;
+    let row = text.lines().find(|line| line.trim_start().starts_with("drivers/ata ")).context("no row")?;
+    assert!(row.contains(" % "), "{row}");
+    let picture = fs::read_to_string(&svg)?;
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n") && picture.contains("drivers/ata, "));
+    assert!(!picture.contains("href"), "it needs no other file");
+    said(&liveroot, &["inspect", "--svg", svg_name, &initramfs])?;
+    assert_eq!(fs::read_to_string(&svg)?, picture, "the same image, the same picture");
+
+    let iso = live.iso.to_str().context("a plain name")?;
+    let refused = run(&liveroot, &["inspect", "--svg", svg_name, iso])?;
+    assert!(errors(&refused).contains("/boot/initramfs.img"), "{}", errors(&refused));
+    Ok(())
+}
