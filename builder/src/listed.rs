@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use tree::{Provenance, Tree, TreePath};
 
-use crate::compress::{Codec, Decoder};
+use crate::compress::{self, Codec, Decoder};
 use crate::newc;
 use crate::provenance::{self, Record};
 use crate::publish::Draft;
@@ -27,7 +27,7 @@ pub fn build(source: &Path, codec: Codec, epoch: i64, target: &Path) -> Result<u
     let mut said = Record::default();
     said.add_tree(TreePath::root(), &tree);
     record.file().write_all(&said.encode()?)?;
-    let mut encoder = codec.encoder(Decoder::Kernel, BufWriter::new(draft.file()))?;
+    let mut encoder = codec.encoder(Decoder::Kernel, compress::threads(), BufWriter::new(draft.file()))?;
     newc::write(&tree, &mut encoder)?;
     encoder.finish()?.flush()?;
     let len = draft.file().metadata()?.len();

@@ -7,6 +7,7 @@ use init::contract::initramfs as at;
 use tree::{Conflict, Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
 
 use crate::builtin;
+use crate::compress::{Unpacks, unpacks};
 use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
 use crate::kernel::pattern::{Pattern, Pick};
@@ -94,20 +95,19 @@ impl Staged {
 
 /// A kernel that cannot unpack its initramfs panics, and says nothing of why.
 fn check_codec(plan: &Plan, sources: &Sources) -> Result<(), StageError> {
-    let (Some(config), Some(option)) = (&sources.kernel.config, plan.initramfs.compress.kind.kernel_option()) else {
-        return Ok(());
-    };
+    let Some(config) = &sources.kernel.config else { return Ok(()) };
     // Debian's has 260 KB.
     let text =
         config.read_all(16 << 20).map_err(|source| StageError::Read { path: "the kernel's config".into(), source })?;
-    let wanted = format!("{option}=y");
-    if String::from_utf8_lossy(&text).lines().any(|line| line == wanted) {
-        return Ok(());
+    let codec = plan.initramfs.compress;
+    match unpacks(codec.kind, &String::from_utf8_lossy(&text)) {
+        Unpacks::Yes => Ok(()),
+        Unpacks::No { option, instead } => {
+            let what = format!("this kernel cannot unpack an initramfs in {codec}: its config has no {option}=y");
+            let remedy = format!("under [initramfs], `compress` can be: {}", instead.join(", "));
+            Err(StageError::Codec(Problems(vec![Problem::new(&plan.kernel.place, what).remedy(remedy)])))
+        }
     }
-    let what =
-        format!("this kernel cannot unpack an initramfs in {}: its config has no {wanted}", plan.initramfs.compress);
-    let problem = Problem::new(&plan.kernel.place, what).remedy("choose another `initramfs.compress`, or `none`");
-    Err(StageError::Codec(Problems(vec![problem])))
 }
 
 fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {

@@ -1,6 +1,8 @@
 //! Compression, told by its magic, undone into an unlinked temporary file:
 //! what was compressed is re-openable afterwards like anything else.
 
+mod lz4;
+
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::sync::Arc;
 
@@ -10,7 +12,10 @@ use crate::archive::{ArchiveError, Blame, Limits};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Gzip,
+    Bzip2,
     Xz,
+    /// The legacy frame.
+    Lz4,
     Zstd,
 }
 
@@ -32,11 +37,14 @@ const XZ_MEMORY_LIMIT: u64 = 512 << 20;
 /// Tells the compression by the first bytes. The error names one that is
 /// known but not read here.
 pub(crate) fn probe(head: &[u8]) -> Result<Option<Codec>, &'static str> {
-    const READ: [(&[u8], Codec); 3] =
-        [(b"\x1f\x8b", Codec::Gzip), (b"\xfd7zXZ\0", Codec::Xz), (b"\x28\xb5\x2f\xfd", Codec::Zstd)];
-    const KNOWN: [(&[u8], &str); 4] = [
-        (b"\x02\x21\x4c\x18", "lz4 (legacy frame)"),
-        (b"\x04\x22\x4d\x18", "lz4"),
+    const READ: [(&[u8], Codec); 4] = [
+        (b"\x1f\x8b", Codec::Gzip),
+        (b"\xfd7zXZ\0", Codec::Xz),
+        (&lz4::MAGIC, Codec::Lz4),
+        (b"\x28\xb5\x2f\xfd", Codec::Zstd),
+    ];
+    const KNOWN: [(&[u8], &str); 3] = [
+        (b"\x04\x22\x4d\x18", "lz4 in a frame that is not the legacy one"),
         (b"\x89LZO\0\r\n\x1a\n", "lzop"),
         (b"LZIP", "lzip"),
     ];
@@ -46,7 +54,7 @@ pub(crate) fn probe(head: &[u8]) -> Result<Option<Codec>, &'static str> {
     // More than the three bytes of their magic: a tar may well begin with a
     // file named `BZh…` or `]`.
     if head.starts_with(b"BZh") && head.get(4..10) == Some(b"\x31\x41\x59\x26\x53\x59") {
-        return Err("bzip2");
+        return Ok(Some(Codec::Bzip2));
     }
     if head.starts_with(b"\x5d\0\0") && head.get(3..5) != Some(b"\0\0") {
         return Err("lzma");
@@ -84,7 +92,8 @@ pub(crate) fn decompress(
 }
 
 pub(crate) fn unread(blame: Blame<'_>, offset: u64, codec: &str) -> ArchiveError {
-    let problem = format!("compressed with {codec}, which is not read here (recompress it with gzip, xz or zstd)");
+    let problem =
+        format!("compressed with {codec}, which is not read here (recompress it with gzip, bzip2, xz, lz4 -l or zstd)");
     blame.structure(offset, problem)
 }
 
@@ -92,6 +101,9 @@ fn decoder<'a>(codec: Codec, streams: Streams, input: &'a mut impl BufRead) -> i
     Ok(match (codec, streams) {
         (Codec::Gzip, Streams::One) => Box::new(flate2::bufread::GzDecoder::new(input)),
         (Codec::Gzip, Streams::All) => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        (Codec::Bzip2, Streams::One) => Box::new(bzip2::bufread::BzDecoder::new(input)),
+        (Codec::Bzip2, Streams::All) => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        (Codec::Lz4, _) => Box::new(lz4::LegacyFrame::new(input)),
         (Codec::Xz, _) => {
             let flags = if streams == Streams::All { xz2::stream::CONCATENATED } else { 0 };
             let stream = xz2::stream::Stream::new_stream_decoder(XZ_MEMORY_LIMIT, flags)?;

@@ -208,7 +208,7 @@ impl Blocks<'_> {
         Err(self.blame.structure(
             start,
             match start {
-                0 => "this is no tar archive, plain or compressed with gzip, xz or zstd",
+                0 => "this is no tar archive, plain or compressed with gzip, bzip2, xz, lz4 or zstd",
                 _ => "a header's checksum is wrong; the archive is damaged",
             },
         ))

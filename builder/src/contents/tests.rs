@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use super::*;
 use crate::arch::Arch;
 use crate::builtin;
-use crate::compress::{Codec, Decoder};
+use crate::compress::{Codec, Decoder, threads};
 use init::contents;
 
 const POINTS: usize = 50;
@@ -91,6 +91,7 @@ fn decompress(codec: &str, bytes: &[u8]) -> Vec<u8> {
     let mut decoder: Box<dyn Read> = match codec.split(':').next() {
         Some("zstd") => Box::new(zstd::Decoder::new(bytes).unwrap()),
         Some("xz") => Box::new(xz2::read::XzDecoder::new(bytes)),
+        Some("bzip2") => Box::new(bzip2::read::BzDecoder::new(bytes)),
         Some("gzip") => Box::new(flate2::read::GzDecoder::new(bytes)),
         _ => Box::new(bytes),
     };
@@ -111,8 +112,8 @@ fn no_cut_and_no_flip_that_changes_anything_passes_the_check() {
     let whole = archive();
     let intact = unpack(&whole);
     assert_eq!(check(&intact), Ok(()));
-    for codec in ["none", "zstd:3", "xz:1", "gzip:6"] {
-        let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Kernel, Vec::new()).unwrap();
+    for codec in ["none", "zstd:3", "xz:1", "gzip:6", "bzip2:9"] {
+        let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Kernel, threads(), Vec::new()).unwrap();
         encoder.write_all(&whole).unwrap();
         let packed = encoder.finish().unwrap();
         assert!(decompress(codec, &packed) == whole, "{codec}");

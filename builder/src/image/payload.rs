@@ -12,7 +12,7 @@ use init::manifest::{Hex, Part, Verity};
 use tree::{Content, Kind, Node, Provenance, Tree};
 
 use super::scratch::{encode, scratch_file, spanned};
-use crate::compress::{CodecKind, Decoder};
+use crate::compress::Decoder;
 use crate::plan::{PackagePlan, Payload, Plan};
 use crate::profile::{Problem, Problems};
 use crate::progress::{self, Progress};
@@ -63,7 +63,7 @@ pub fn encode_payload(
             let mut parts = Vec::new();
             for (n, (plan, staged)) in plans.iter().zip(packages).enumerate() {
                 let step = progress.step(format!("package {}", plan.name), None);
-                let path = format!("{}/{:02}-{}{}", medium::PACKAGES, n + 1, plan.name, CodecKind::Xz.tar_ending());
+                let path = format!("{}/{:02}-{}.tar.xz", medium::PACKAGES, n + 1, plan.name);
                 let part = match staged {
                     StagedPackage::Archive(content) => take_archive(path, content, plan)
                         .with_context(|| format!("{}: package {}", plan.place, plan.name))?,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tree::Content;
 
-use crate::compress::{Codec, Decoder};
+use crate::compress::{self, Codec, Decoder};
 
 pub(super) fn encode(
     scratch: &Path,
@@ -16,7 +16,7 @@ pub(super) fn encode(
     decoder: Decoder,
     fill: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<File> {
-    let mut encoder = codec.encoder(decoder, BufWriter::new(scratch_file(scratch)?))?;
+    let mut encoder = codec.encoder(decoder, compress::threads(), BufWriter::new(scratch_file(scratch)?))?;
     fill(&mut encoder)?;
     encoder
         .finish()?

@@ -69,8 +69,10 @@ fn decoder(content: &Content, head: &[u8]) -> io::Result<Option<Box<dyn Read>>> 
         Some(Box::new(xz2::read::XzDecoder::new_stream(content.reader()?, stream)))
     } else if head.starts_with(b"\x28\xb5\x2f\xfd") {
         Some(Box::new(zstd::Decoder::new(content.reader()?)?))
+    } else if head.starts_with(b"BZh") {
+        Some(Box::new(bzip2::read::BzDecoder::new(content.reader()?)))
     } else if LZ4.iter().any(|magic| head.starts_with(magic)) {
-        // Not read, and known: the reader of archives names it.
+        // Whatever is in it, the reader of archives reads it or names what it is.
         Some(Box::new(io::Cursor::new(b"070701")))
     } else {
         None
@@ -80,7 +82,7 @@ fn decoder(content: &Content, head: &[u8]) -> io::Result<Option<Box<dyn Read>>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compress::{Codec, Decoder};
+    use crate::compress::{Codec, Decoder, threads};
     use std::io::Write;
 
     #[test]
@@ -90,8 +92,9 @@ mod tests {
         for (plain, wanted) in
             [(b"070701 and so on".to_vec(), Some(Kind::Cpio)), (tar, Some(Kind::Tar)), (vec![7; 600], None)]
         {
-            for codec in ["none", "gzip", "xz", "zstd"] {
-                let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, Vec::new()).unwrap();
+            for codec in ["none", "gzip", "bzip2", "xz", "zstd"] {
+                let mut encoder =
+                    codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, threads(), Vec::new()).unwrap();
                 encoder.write_all(&plain).unwrap();
                 let packed = encoder.finish().unwrap();
                 assert_eq!(kind(&packed.into()).unwrap(), wanted, "{codec}");

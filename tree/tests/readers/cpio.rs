@@ -90,7 +90,7 @@ fn every_type_of_entry_arrives() {
 #[test]
 fn segments_follow_one_another_and_later_entries_win() {
     let early = segment(&[entry(FILE, "kernel/x86/microcode", b"early"), entry(FILE, "a", b"1")]);
-    for codec in ["gzip", "xz", "zstd"] {
+    for codec in ["gzip", "bzip2", "xz", "zstd"] {
         let first = compressed(codec, &segment(&[entry(FILE, "a", b"22"), entry(FILE, "b", b"1")]));
         // The padding brings the last, plain segment to a multiple of four.
         let mut archive =
@@ -133,6 +133,17 @@ fn checksums_are_checked() {
 }
 
 #[test]
+fn lz4_has_no_end_but_zeros_and_the_archives() {
+    let packed = compressed("lz4", &segment(&[entry(FILE, "a", b"1")]));
+    let told = "f 0644 0:0 9 /a size=1\n";
+    assert_eq!(listed(&packed), told);
+    assert_eq!(listed(&[&packed[..], &[0; 512]].concat()), told);
+    // As the kernel has it: what stands behind is the next block's length.
+    let behind = listed(&[packed, segment(&[entry(FILE, "b", b"2")])].concat());
+    assert!(behind.contains("lz4 frame is damaged"), "{behind}");
+}
+
+#[test]
 fn damage_is_named_with_its_place() {
     let good = segment(&[entry(FILE, "a", b"1")]);
     let trailer = 128;
@@ -151,8 +162,9 @@ fn damage_is_named_with_its_place() {
         (with_magic("07070x"), "no newc header stands there; the archive is damaged, at byte 0"),
         (with_name(&[b'n'; 4096]), "a name has 4097 bytes, not 1 to 4096, at byte 110"),
         (
-            [&good[..], b"\x02\x21\x4c\x18 lz4 data"].concat(),
-            "compressed with lz4 (legacy frame), which is not read here (recompress it with gzip, xz or zstd), at byte 240",
+            [&good[..], b"\x04\x22\x4d\x18 lz4 data"].concat(),
+            "compressed with lz4 in a frame that is not the legacy one, which is not read here \
+             (recompress it with gzip, bzip2, xz, lz4 -l or zstd), at byte 240",
         ),
     ] {
         assert_eq!(listed(&archive), format!("initramfs: {error}"));
