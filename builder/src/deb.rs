@@ -1,6 +1,8 @@
 //! Debian packages unpacked in process: an ar archive with a control and a
 //! data tar in it (deb(5)). Maintainer scripts are never looked at.
 
+mod kept;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tree::{ArchiveError, Content, Limits, Provenance, Tree, TreePath};
+
+pub use kept::{Keep, Kept};
 
 /// What a package's control file says of it; relations as they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +32,11 @@ pub enum DebError {
     Tar { path: PathBuf, source: ArchiveError },
 }
 
+/// No package of today unpacks to more.
+const LIMITS: Limits = Limits { bytes: 16 << 30, entries: 1_000_000, paths: 1 << 30 };
+
 /// The files of the package, as its data tar has them.
 pub fn load(path: &Path, from: &Provenance) -> Result<Tree, DebError> {
-    /// No package of today unpacks to more.
-    const LIMITS: Limits = Limits { bytes: 16 << 30, entries: 1_000_000, paths: 1 << 30 };
     unpack(path, "data.tar", LIMITS, from)
 }
 
@@ -70,6 +75,13 @@ fn parse_control(text: &str) -> Result<Control, &'static str> {
 }
 
 fn unpack(path: &Path, stem: &str, limits: Limits, from: &Provenance) -> Result<Tree, DebError> {
+    let (name, content) = tar(path, stem)?;
+    let input = content.open().map_err(|source| DebError::Read { path: path.into(), source })?;
+    tree::tar::read(&name, input, limits, from).map_err(|source| DebError::Tar { path: path.into(), source })
+}
+
+/// One of its two tars, as it stands there, and what to call it in messages.
+fn tar(path: &Path, stem: &str) -> Result<(String, Content), DebError> {
     let read = |source| DebError::Read { path: path.into(), source };
     let file = File::open(path).map_err(read)?;
     let len = file.metadata().map_err(read)?.len();
@@ -86,8 +98,7 @@ fn unpack(path: &Path, stem: &str, limits: Limits, from: &Provenance) -> Result<
     };
     let name = format!("{} ({})", path.display(), member.name);
     let content = Content::span(Arc::new(file), name.as_str(), member.offset, member.len);
-    tree::tar::read(&name, content.open().map_err(read)?, limits, from)
-        .map_err(|source| DebError::Tar { path: path.into(), source })
+    Ok((name, content))
 }
 
 #[derive(Debug)]
@@ -166,7 +177,7 @@ mod tests {
         tar.into_inner().unwrap()
     }
 
-    fn package() -> Vec<u8> {
+    pub(super) fn package() -> Vec<u8> {
         let control =
             "Package: tool\nVersion: 1:2-3\nArchitecture: amd64\nDepends: libc6 (>= 2),\n libx\nDescription: x\n";
         let mut data = xz2::write::XzEncoder::new(Vec::new(), 0);
@@ -178,7 +189,7 @@ mod tests {
         ])
     }
 
-    fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
+    pub(super) fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         file

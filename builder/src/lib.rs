@@ -106,7 +106,8 @@ pub fn build_initramfs(plan: &Plan, cache: &Cache, target: &Path, progress: &Pro
 fn load(plan: &Plan, cache: &Cache, progress: &Progress) -> Result<Sources> {
     let step = progress.step("sources", None);
     let sources = Sources::load(plan, cache)?;
-    step.done(&format!("kernel {}", sources.kernel.release));
+    let how = sources.kernel_package.as_ref().map_or(String::new(), |kept| format!(", {kept}"));
+    step.done(&format!("kernel {}{how}", sources.kernel.release));
     Ok(sources)
 }
 

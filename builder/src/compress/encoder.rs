@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out_and_the_same_for_any_number_of_threads() {
-        let input = input(21 << 20);
+        let input = input(9 << 20);
         for codec in CODECS {
             let one = packed(codec, threads(1), &input, 1 << 20);
             assert!(unpacked(codec, &one) == input, "{codec}");

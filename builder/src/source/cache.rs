@@ -7,9 +7,10 @@ use init::manifest::Hex;
 use sha2::{Digest, Sha256};
 
 use crate::arch::Arch;
+use crate::deb::Keep;
 
 /// A folder that only [`super::fetch`] writes to, but for what the squashfs
-/// keeps in [`Cache::blocks`].
+/// keeps in [`Cache::blocks`] and packages that are [kept](Cache::keep) unpacked.
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: PathBuf,
@@ -63,6 +64,11 @@ impl Cache {
     /// Where blocks are kept that were packed for a squashfs.
     pub fn blocks(&self) -> PathBuf {
         self.dir.join("blocks")
+    }
+
+    /// Where the data tar of a package with that file name is kept unpacked.
+    pub fn keep(&self, package: &Path) -> Keep {
+        Keep::new(self.dir.join("unpacked").join(package.file_name().unwrap_or_default()))
     }
 
     /// Where it stands once it was fetched.

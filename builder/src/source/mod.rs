@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use tree::{Content, Provenance, Tree, TreePath};
 
 use crate::arch::Arch;
+use crate::bootloader;
+use crate::deb::{self, Kept};
 use crate::kernel::Kernel;
 use crate::plan::{KernelSource, Payload, Plan, RootSource};
 use crate::profile::Place;
-use crate::{bootloader, deb};
 
 pub use cache::{Cache, Wanted};
 pub use loader::{LoaderFiles, Need};
@@ -25,6 +26,8 @@ pub use loader::{LoaderFiles, Need};
 #[derive(Debug)]
 pub struct Sources {
     pub kernel: Kernel,
+    /// Where the kernel came out of a package.
+    pub kernel_package: Option<Kept>,
     /// In overlay mode.
     pub root: Option<Tree>,
     pub loaders: LoaderFiles,
@@ -90,14 +93,14 @@ impl Sources {
             Payload::Root(root) => Some(load_root(&root.from.value, plan.arch, cache, &root.from.place)?),
             Payload::Packages(_) => None,
         };
-        let kernel = load_kernel(plan, cache, root.as_ref())?;
+        let (kernel, kernel_package) = load_kernel(plan, cache, root.as_ref())?;
         check_machine(plan, &kernel)?;
         let own = plan.boot.files.as_ref();
         let mut loaders = LoaderFiles::load(&bootloader::needs(plan), plan.arch, own, cache)?;
         for (extra, content, from) in program::load(plan, cache)? {
             loaders.insert(extra.need, content, from);
         }
-        Ok(Self { kernel, root, loaders })
+        Ok(Self { kernel, kernel_package, root, loaders })
     }
 }
 
@@ -116,19 +119,21 @@ fn load_root(source: &RootSource, arch: Arch, cache: &Cache, place: &Place) -> R
     }
 }
 
-fn load_kernel(plan: &Plan, cache: &Cache, root: Option<&Tree>) -> Result<Kernel, SourceError> {
+fn load_kernel(plan: &Plan, cache: &Cache, root: Option<&Tree>) -> Result<(Kernel, Option<Kept>), SourceError> {
     let place = &plan.kernel.place;
     let because = format!("profile {}: kernel.from", place.short());
     let deb = |path: &Path, name: String| {
         let from = Provenance::new(name).because(because.clone());
-        let tree = deb::load(path, &from).map_err(|e| bad(place, "the kernel's package cannot be read", e))?;
-        Kernel::from_tree(&tree, &from).map_err(|e| bad(place, "no kernel", e))
+        let loaded = cache.keep(path).load(path, &from);
+        let (tree, kept) = loaded.map_err(|e| bad(place, "the kernel's package cannot be read", e))?;
+        Ok((Kernel::from_tree(&tree, &from).map_err(|e| bad(place, "no kernel", e))?, Some(kept)))
     };
-    match &plan.kernel.value {
+    let kernel = match &plan.kernel.value {
         KernelSource::Deb(name) => {
-            deb(&cache.path(&Wanted::Kernel { package: name.clone(), arch: plan.arch }), format!("package {name}"))
+            let path = cache.path(&Wanted::Kernel { package: name.clone(), arch: plan.arch });
+            return deb(&path, format!("package {name}"));
         }
-        KernelSource::DebFile(path) => deb(path, format!("package {}", file_name(path))),
+        KernelSource::DebFile(path) => return deb(path, format!("package {}", file_name(path))),
         KernelSource::Dir(dir) => {
             let from = Provenance::new("the kernel's folder").because(because.clone());
             let tree = tree::host::load(dir, tree::host::Owners::Root, &from)
@@ -145,7 +150,8 @@ fn load_kernel(plan: &Plan, cache: &Cache, root: Option<&Tree>) -> Result<Kernel
             let root = root.expect("the plan allows `root` in overlay mode only");
             Kernel::from_tree(root, &from).map_err(|e| bad(place, "no kernel in the root", e))
         }
-    }
+    };
+    Ok((kernel?, None))
 }
 
 fn check_machine(plan: &Plan, kernel: &Kernel) -> Result<(), SourceError> {

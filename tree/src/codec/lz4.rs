@@ -44,14 +44,14 @@ impl<R: Read> LegacyFrame<R> {
     fn block_of_len(&mut self, len: u32) -> io::Result<bool> {
         let most = lz4::block::compress_bound(BLOCK)?;
         if len as usize > most {
-            return Err(damaged(format!("a block of {len} bytes, and none has more than {most}")));
+            return Err(damaged(&format!("a block of {len} bytes, and none has more than {most}")));
         }
         let mut packed = Vec::new();
         (&mut self.input).take(len.into()).read_to_end(&mut packed)?;
         if packed.len() < len as usize {
             return Err(cut());
         }
-        self.block = lz4::block::decompress(&packed, Some(BLOCK as i32)).map_err(|e| damaged(e.to_string()))?;
+        self.block = lz4::block::decompress(&packed, Some(BLOCK as i32)).map_err(|e| damaged(&e.to_string()))?;
         self.at = 0;
         Ok(true)
     }
@@ -75,7 +75,7 @@ fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the lz4 frame is cut off")
 }
 
-fn damaged(problem: String) -> io::Error {
+fn damaged(problem: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the lz4 frame is damaged: {problem}"))
 }
 
