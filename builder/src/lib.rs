@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod listed;
 pub mod look;
 pub mod manual;
+pub mod microcode;
 pub mod newc;
 pub mod opened;
 pub mod overlay;

@@ -38,7 +38,18 @@ pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
 }
 
 pub fn write_like(like: Like, tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
-    let mut archive = Archive { out, written: 0, like };
+    write_aligned(like, 4, tree, out)
+}
+
+/// The part that the kernel reads in place, before it unpacks anything. A
+/// processor takes its microcode from a multiple of 16 bytes (Intel SDM volume
+/// 3, "Microcode Update Loader"): names are ended with more NULs than one.
+pub fn write_early(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
+    write_aligned(Like::Liveroot, 16, tree, out)
+}
+
+fn write_aligned(like: Like, data_at: u64, tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
+    let mut archive = Archive { out, written: 0, like, data_at };
     for entry in like.entries(tree) {
         archive.entry(&entry)?;
     }
@@ -65,6 +76,8 @@ struct Archive<'w> {
     out: &'w mut dyn Write,
     written: u64,
     like: Like,
+    /// What contents begin at a multiple of.
+    data_at: u64,
 }
 
 impl Archive<'_> {
@@ -114,6 +127,13 @@ impl Archive<'_> {
 
     fn header(&mut self, header: &Header<'_>) -> Result<(), NewcError> {
         let Header { inode, mode, owner, links, mtime, size, stood_on, device, name } = header;
+        let nuls = match (self.data_at, *size) {
+            (4, _) | (_, 0) => 1,
+            (data_at, _) => {
+                let end = self.written + HEADER_LEN + name.len() as u64 + 1;
+                1 + (end.next_multiple_of(data_at) - end)
+            }
+        };
         let fields = [
             *inode,
             *mode,
@@ -126,7 +146,7 @@ impl Archive<'_> {
             stood_on.1,
             device.0,
             device.1,
-            name.len() as u32 + 1,
+            name.len() as u32 + nuls as u32,
             0, // the checksum, which only magic 070702 has
         ];
         let mut text = String::from("070701");
@@ -136,7 +156,7 @@ impl Archive<'_> {
         }
         self.bytes(text.as_bytes())?;
         self.bytes(name)?;
-        self.bytes(&[0])?;
+        self.bytes(&[0; 512][..nuls as usize])?;
         self.pad(4)
     }
 
@@ -157,6 +177,9 @@ impl Archive<'_> {
         self.bytes(&[0; 512][..missing as usize])
     }
 }
+
+/// Six bytes of magic, thirteen fields of eight digits.
+const HEADER_LEN: u64 = 110;
 
 enum Data<'a> {
     None,
@@ -220,6 +243,21 @@ mod tests {
         }
         let names: Vec<_> = entries(&archive(&tree)).into_iter().map(|(name, ..)| name).collect();
         assert_eq!(names, ["init", "bin", "bin/sh", "etc", "etc/live", "etc/x", "etc/live/contents"]);
+    }
+
+    #[test]
+    fn early_contents_begin_at_multiples_of_sixteen() {
+        let mut tree = Tree::new();
+        for (name, len) in [("k/x/GenuineIntel.bin", 2051), ("k/x/AuthenticAMD.bin", 3), ("k/x/z", 17)] {
+            tree.insert_file(path(name), 0o644, vec![0xa5; len].into(), Provenance::new("test")).unwrap();
+        }
+        let mut out = Vec::new();
+        write_early(&tree, &mut out).unwrap();
+        let begins = (1..out.len()).filter(|&at| out[at] == 0xa5 && out[at - 1] != 0xa5);
+        assert_eq!(begins.map(|at| at % 16).collect::<Vec<_>>(), [0, 0, 0]);
+        let read = tree::cpio::parse("early", &out.into(), tree::Limits::default(), &Provenance::new("test")).unwrap();
+        let names = |tree: &Tree| tree.walk().map(|item| item.path.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&read), names(&tree));
     }
 
     #[test]

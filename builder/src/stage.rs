@@ -12,6 +12,7 @@ use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
 use crate::kernel::pattern::{Pattern, Pick};
 use crate::kernel::{self, Machine, MachineError};
+use crate::microcode::{self, MicrocodeError};
 use crate::overlay::{self, OverlayError};
 use crate::plan::{OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan};
 use crate::profile::{Located, Place, Problem, Problems};
@@ -24,6 +25,8 @@ use crate::userland::{self, UserlandError};
 #[derive(Debug)]
 pub struct Staged {
     pub initramfs: Tree,
+    /// What stands before it, uncompressed: microcode, or nothing.
+    pub early: Tree,
     pub payload: StagedPayload,
     /// What the user may want to know, such as what an overlay replaced.
     pub notes: Vec<String>,
@@ -65,6 +68,8 @@ pub enum StageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error(transparent)]
+    Microcode(#[from] MicrocodeError),
     #[error("{}", path.display())]
     Read { path: std::path::PathBuf, source: std::io::Error },
     #[error("the initramfs")]
@@ -82,15 +87,22 @@ impl Staged {
             }
         };
         let initramfs = stage_initramfs(plan, sources, &mut notes)?;
-        Ok(Self { initramfs, payload, notes })
+        Ok(Self { initramfs, early: stage_early(plan, sources)?, payload, notes })
     }
 
     /// The initramfs, without anything for a medium.
     pub fn initramfs_alone(plan: &Plan, sources: &Sources) -> Result<Self, StageError> {
         let mut notes = Vec::new();
         let initramfs = stage_initramfs(plan, sources, &mut notes)?;
-        Ok(Self { initramfs, payload: StagedPayload::Packages(Vec::new()), notes })
+        let early = stage_early(plan, sources)?;
+        Ok(Self { initramfs, early, payload: StagedPayload::Packages(Vec::new()), notes })
     }
+}
+
+fn stage_early(plan: &Plan, sources: &Sources) -> Result<Tree, StageError> {
+    let mut early = microcode::early(&sources.microcode)?;
+    early.for_each_meta(|meta| meta.mtime = plan.epoch);
+    Ok(early)
 }
 
 /// A kernel that cannot unpack its initramfs panics, and says nothing of why.

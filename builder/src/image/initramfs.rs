@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use init::contract::{BootId, initramfs as at};
 use init::facts::ImageFacts;
-use tree::{Content, Provenance, TreePath};
+use tree::{Content, Provenance, Tree, TreePath};
 
 use super::budget;
 use super::scratch::{encode, spanned};
@@ -18,6 +18,16 @@ use crate::{contents, newc};
 
 pub(super) fn facts_provenance() -> Provenance {
     Provenance::new(words::FACTS).because(words::EVERY_INITRAMFS)
+}
+
+/// A whole number of cpio's blocks long, so that what follows begins where the kernel looks.
+fn early(tree: &Tree) -> Result<Option<Content>> {
+    if tree.content_len() == 0 {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    newc::write_early(tree, &mut bytes)?;
+    Ok(Some(bytes.into()))
 }
 
 /// Adds the facts and encodes the initramfs.
@@ -42,7 +52,11 @@ pub fn encode_initramfs(
     tree.for_each_meta(|meta| meta.mtime = plan.epoch);
     contents::add(&mut tree, plan.epoch)?;
     let file = encode(scratch, plan.initramfs.compress, Decoder::Kernel, |out| Ok(newc::write(&tree, out)?))?;
-    let content = spanned(file, "the initramfs")?;
+    let main = spanned(file, "the initramfs")?;
+    let content = match early(&staged.early)? {
+        Some(early) => Content::joined(vec![early, main]),
+        None => main,
+    };
     budget::check(&tree, content.len(), plan.initramfs.max_size)?;
     step.done(&format!(
         "{} from {} in {} entries",

@@ -34,6 +34,7 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
     }
     sum.update(digest::content(&sources.kernel.image).context("the kernel")?);
     sum.update(digest::tree(&staged.initramfs).context("the initramfs")?);
+    sum.update(digest::tree(&staged.early).context("the initramfs's early part")?);
     // Files count by what is in them, below, and not by where they were.
     let boot = BootPlan { files: None, memtest: None, shell: None, ..plan.boot.clone() };
     let (epoch, version) = (plan.epoch, env!("CARGO_PKG_VERSION"));

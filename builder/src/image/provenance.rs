@@ -56,6 +56,7 @@ pub fn initramfs_provenance(staged: &Staged) -> io::Result<Vec<u8>> {
 }
 
 fn add_initramfs(record: &mut Record, at: TreePath, staged: &Staged) {
+    record.add_tree(at.clone(), &staged.early);
     record.add_tree(at.clone(), &staged.initramfs);
     // It is not staged: it names the boot-id, a digest over what is.
     let facts = TreePath::new(initramfs::FACTS).expect("a plain path");

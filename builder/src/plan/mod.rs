@@ -3,6 +3,7 @@
 //! been said.
 
 mod boot;
+mod microcode;
 mod print;
 mod resolve;
 mod root;
@@ -75,7 +76,18 @@ pub struct InitramfsPlan {
     pub compress: Codec,
     /// Of the finished archive, in bytes.
     pub max_size: Option<u64>,
+    /// What processors' microcode is put together from.
+    pub microcode: Vec<Located<FirmwareSource>>,
     pub parts: Parts,
+}
+
+/// A tree with lib/firmware in it, or a folder that is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirmwareSource {
+    Root,
+    Host,
+    Dir(PathBuf),
+    DebFile(PathBuf),
 }
 
 /// What a tree of ours is put together from.

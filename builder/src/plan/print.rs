@@ -4,7 +4,8 @@ use std::fmt::{self, Formatter};
 use std::path::Path;
 
 use super::{
-    KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramFile, ProgramSource, RootSource, Userland,
+    FirmwareSource, KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramFile, ProgramSource,
+    RootSource, Userland,
 };
 use crate::profile::Located;
 
@@ -23,6 +24,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     line::<()>(f, "compress", &plan.initramfs.compress.to_string(), None)?;
     if let Some(max) = plan.initramfs.max_size {
         line::<()>(f, "max_size", &crate::progress::bytes(max), None)?;
+    }
+    for source in &plan.initramfs.microcode {
+        line(f, "microcode", &firmware(&source.value), Some(source))?;
     }
     parts(f, &plan.initramfs.parts)?;
     payload(f, &plan.payload)?;
@@ -106,6 +110,15 @@ fn overlays(f: &mut Formatter<'_>, overlays: &[Located<OverlaySource>]) -> fmt::
         };
         line(f, "overlay", &text, Some(overlay))
     })
+}
+
+fn firmware(source: &FirmwareSource) -> String {
+    match source {
+        FirmwareSource::Root => "the root".into(),
+        FirmwareSource::Host => "this system".into(),
+        FirmwareSource::Dir(path) => format!("folder {}", shown(path)),
+        FirmwareSource::DebFile(path) => format!("Debian package {}", shown(path)),
+    }
 }
 
 fn kernel(source: &KernelSource) -> String {

@@ -51,6 +51,7 @@ impl Resolver<'_> {
         };
         let compress = self.codec(profile.initramfs.compress.as_ref(), "zstd:19");
         let max_size = self.size(profile.initramfs.max_size.as_ref());
+        let microcode = self.microcode(&profile.initramfs.microcode, profile.mode.value);
         let section = &profile.initramfs;
         let parts = self.parts(section.userland.as_ref(), &section.programs, &section.overlays, profile.mode.value);
         let payload = match profile.mode.value {
@@ -72,7 +73,7 @@ impl Resolver<'_> {
             clamp: request.epoch.is_some(),
             kernel: kernel?,
             modules,
-            initramfs: InitramfsPlan { compress: compress?, max_size, parts },
+            initramfs: InitramfsPlan { compress: compress?, max_size, microcode, parts },
             payload: payload?,
             boot,
             media_sum: profile.image.media_sum.as_ref().is_none_or(|wanted| wanted.value),
@@ -464,6 +465,10 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
             (OVERLAY.replace("AURORA", &"A".repeat(33)), &["p.toml:3:9: `label` cannot be a volume ID"]),
             (OVERLAY.replace("AURORA", "A\\nB"), &["p.toml:3:9: `label` cannot be a volume ID"]),
             (OVERLAY.replace("aurora", "../aurora"), &["p.toml:2:8: `name` cannot be \"../aurora\""]),
+            (
+                OVERLAY.replace("[initramfs]", "[initramfs]\nmicrocode = [\"intel\"]"),
+                &["no source of microcode: `intel`", "`deb:FILE.deb`"],
+            ),
             (OVERLAY.replace("[initramfs]", "[initramfs]\nmax_size = \"6 pounds\""), &["not a size", "MiB"]),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a squashfs codec", "lz4[:hc]"]),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"zstd:30\""), &["zstd has the levels 1 to 22"]),

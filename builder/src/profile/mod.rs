@@ -47,6 +47,7 @@ pub struct KernelSection {
 pub struct InitramfsSection {
     pub compress: Option<Located<String>>,
     pub max_size: Option<Located<String>>,
+    pub microcode: Vec<Located<String>>,
     pub userland: Option<Located<String>>,
     pub programs: Vec<Located<String>>,
     pub overlays: Vec<Located<String>>,
@@ -251,6 +252,7 @@ fn initramfs_section(mut section: Section<'_>) -> InitramfsSection {
     let fields = InitramfsSection {
         compress: section.string("compress"),
         max_size: section.string("max_size"),
+        microcode: section.strings("microcode").unwrap_or_default(),
         userland: section.string("userland"),
         programs: section.strings("programs").unwrap_or_default(),
         overlays: section.strings("overlays").unwrap_or_default(),

@@ -16,8 +16,8 @@ use crate::arch::Arch;
 use crate::bootloader;
 use crate::deb::{self, Kept};
 use crate::kernel::Kernel;
-use crate::plan::{KernelSource, Payload, Plan, RootSource};
-use crate::profile::Place;
+use crate::plan::{FirmwareSource, KernelSource, Payload, Plan, RootSource};
+use crate::profile::{Located, Place};
 
 pub use cache::{Cache, Wanted};
 pub use loader::{LoaderFiles, Need};
@@ -30,6 +30,8 @@ pub struct Sources {
     pub kernel_package: Option<Kept>,
     /// In overlay mode.
     pub root: Option<Tree>,
+    /// Trees of firmware that the plan wants microcode from.
+    pub microcode: Vec<(Tree, Provenance)>,
     pub loaders: LoaderFiles,
 }
 
@@ -100,7 +102,9 @@ impl Sources {
         for (extra, content, from) in program::load(plan, cache)? {
             loaders.insert(extra.need, content, from);
         }
-        Ok(Self { kernel, kernel_package, root, loaders })
+        let microcode = plan.initramfs.microcode.iter().map(|from| load_firmware(from, root.as_ref()));
+        let microcode = microcode.collect::<Result<_, _>>()?;
+        Ok(Self { kernel, kernel_package, root, microcode, loaders })
     }
 }
 
@@ -115,6 +119,33 @@ fn load_root(source: &RootSource, arch: Arch, cache: &Cache, place: &Place) -> R
             let file = cache.path(&Wanted::Root { suite: suite.clone(), include: include.clone(), arch });
             tree::tar::load(&file, &cause(format!("mmdebstrap {suite}")))
                 .map_err(|e| bad(place, "the root cannot be read", e))
+        }
+    }
+}
+
+fn load_firmware(from: &Located<FirmwareSource>, root: Option<&Tree>) -> Result<(Tree, Provenance), SourceError> {
+    let place = &from.place;
+    let cause = |what: String| Provenance::new(what).because(format!("profile {}: initramfs.microcode", place.short()));
+    let folder = |dir: &Path, from: &Provenance| {
+        tree::host::load(dir, tree::host::Owners::Root, from).map_err(|e| bad(place, "firmware cannot be read", e))
+    };
+    match &from.value {
+        FirmwareSource::Root => {
+            let root = root.expect("the plan allows `root` in overlay mode only");
+            Ok((root.clone(), cause("the root's firmware".into())))
+        }
+        FirmwareSource::Host => {
+            let from = cause("this system's firmware".into());
+            Ok((folder(Path::new("/lib/firmware"), &from)?, from))
+        }
+        FirmwareSource::Dir(dir) => {
+            let from = cause("a folder of firmware".into());
+            Ok((folder(dir, &from)?, from))
+        }
+        FirmwareSource::DebFile(file) => {
+            let from = cause(format!("package {}", file_name(file)));
+            let tree = deb::load(file, &from).map_err(|e| bad(place, "the package cannot be read", e))?;
+            Ok((tree, from))
         }
     }
 }
