@@ -81,7 +81,9 @@ impl Codec {
             }
             CodecKind::Zstd => {
                 let mut encoder = zstd::Encoder::new(out, self.level as i32)?;
-                encoder.include_checksum(true)?;
+                // A tenth of what unpacking costs the kernel, which runs /init whatever
+                // it comes to; /init looks at every file itself.
+                encoder.include_checksum(decoder == Decoder::Userland)?;
                 // One worker too: without any, zstd does not cut into jobs.
                 encoder.multithread(threads.get() as u32)?;
                 encoder.set_parameter(CParameter::JobSize(ZSTD_JOB))?;
