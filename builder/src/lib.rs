@@ -6,6 +6,7 @@ pub mod arch;
 pub mod boot;
 pub mod bootloader;
 pub mod builtin;
+mod companions;
 pub mod compress;
 pub mod contents;
 pub mod deb;

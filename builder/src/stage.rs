@@ -7,6 +7,7 @@ use init::contract::initramfs as at;
 use tree::{Conflict, Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
 
 use crate::builtin;
+use crate::companions;
 use crate::compress::{Unpacks, unpacks};
 use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
@@ -171,14 +172,8 @@ fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Res
     let asked = asked.collect::<Result<Vec<_>, StageError>>()?;
     let selection = kernel::select(&catalog, &asked).map_err(|e| failed(line)(e.into()))?;
     let staged = kernel::stage(&sources.kernel, &catalog, &selection).map_err(|e| failed(place)(e.into()))?;
-    notes.extend(selection.warnings.iter().cloned());
-    if !staged.missing_firmware.is_empty() {
-        // Most of it is for hardware that few machines have: a summary, no list.
-        notes.push(format!(
-            "{} firmware files that kmods name are not in the kernel's source",
-            staged.missing_firmware.len()
-        ));
-    }
+    notes.extend(catalog.warnings.iter().chain(&selection.warnings).cloned());
+    notes.extend(kernel::describe_missing(&staged.missing_firmware));
     let mut tree = staged.tree;
     let index = TreePath::new(at::KMODS).expect("a plain path");
     tree.insert_file(
@@ -273,10 +268,13 @@ fn program_closure(program: &Located<ProgramSource>, sources: &Sources) -> Resul
     };
     let place = || program.place.clone();
     let path = TreePath::new(written).map_err(|source| StageError::ProgramPath { place: place(), source })?;
-    let needed =
-        elf::closure(sysroot, &[path], &from).map_err(|source| StageError::Program { place: place(), source })?;
+    let failed = |source| StageError::Program { place: place(), source };
+    let from = from.nearer(format!("{} {path}", words::PROGRAM));
+    let beside = companions::of(sysroot, &path).map_err(failed)?;
+    let beside = beside.into_iter().map(|file| (file, from.nearer(format!("{} {path}", words::COMPANION))));
+    let needed = elf::closure_of(sysroot, [(path.clone(), from.clone())].into_iter().chain(beside)).map_err(failed)?;
     let paths: Vec<TreePath> = needed.iter().map(|needed| needed.path.clone()).collect();
-    let packages = dpkg::owners(sysroot, &paths).map_err(|source| StageError::Program { place: place(), source })?;
+    let packages = dpkg::owners(sysroot, &paths).map_err(failed)?;
     let mut tree = Tree::new();
     for Needed { path, leaf, from } in needed {
         let package = packages.get(&path).map(|package| format!("{} {package}", words::PACKAGE));

@@ -48,6 +48,20 @@ pub(crate) fn dependency(meta: &str, machine: &str, home: &Path) -> Result<PathB
     Ok(target)
 }
 
+/// Packages of this machine with all they depend on, unpacked into a tar and
+/// not configured.
+pub(crate) fn extracted(packages: &[&str], tar: &Path) -> Result<PathBuf> {
+    const SUITE: &str = "bookworm";
+    say(&format!("fetching {} with mmdebstrap", packages.join(", ")));
+    let part = tar.with_extension("part.tar");
+    let mut command = Command::new("mmdebstrap");
+    command.args(["--quiet", "--variant=extract", "--mode=auto"]).arg(format!("--include={}", packages.join(",")));
+    run::run(command.arg(SUITE).arg(&part))?;
+    // Its name says that it is whole.
+    fs::rename(&part, tar)?;
+    Ok(tar.to_owned())
+}
+
 /// apt in directories of our own, so that neither root nor lines in the
 /// machine's configuration are needed.
 struct Apt {

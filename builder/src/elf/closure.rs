@@ -32,9 +32,18 @@ const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr
 /// The programs themselves, the interpreters of scripts, dynamic loaders and
 /// libraries, each once, in the order in which they were found to be needed.
 pub fn closure(sysroot: &dyn Sysroot, programs: &[TreePath], from: &Provenance) -> Result<Vec<Needed>, ElfError> {
+    let programs = programs.iter().map(|path| (path.clone(), from.nearer(format!("{} {path}", words::PROGRAM))));
+    closure_of(sysroot, programs)
+}
+
+/// [`closure`] of files that each have a reason of their own. One that is
+/// neither program nor library stands for itself.
+pub fn closure_of(
+    sysroot: &dyn Sysroot,
+    files: impl IntoIterator<Item = (TreePath, Provenance)>,
+) -> Result<Vec<Needed>, ElfError> {
     let mut closure = Closure::new(sysroot);
-    let mut open: VecDeque<(TreePath, Provenance)> =
-        programs.iter().map(|path| (path.clone(), from.nearer(format!("{} {path}", words::PROGRAM)))).collect();
+    let mut open: VecDeque<(TreePath, Provenance)> = files.into_iter().collect();
     let mut seen = BTreeSet::new();
     while let Some((path, from)) = open.pop_front() {
         if seen.insert(path.clone()) {

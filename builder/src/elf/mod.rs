@@ -13,7 +13,7 @@ pub(crate) mod sysroot;
 
 use tree::{Provenance, TreePath};
 
-pub use closure::{Deps, Needed, closure, deps};
+pub use closure::{Deps, Needed, closure, closure_of, deps};
 pub use dlopen::Feature;
 pub use object::{Abi, Object};
 pub use sections::{Sections, Symbol};

@@ -1,5 +1,6 @@
 //! A file system to look libraries up in, which is not the one that runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -129,6 +130,41 @@ pub(super) fn steps(sysroot: &dyn Sysroot, path: &TreePath) -> Result<Vec<Step>,
         }
     }
     Err(ElfError::Links { path })
+}
+
+/// The files that a glob over whole paths names, `*` stopping at `/`, by the
+/// real places of their directories.
+pub(crate) fn files(sysroot: &dyn Sysroot, glob: &str) -> Result<BTreeSet<TreePath>, ElfError> {
+    let (dirs, name) = glob.rsplit_once('/').unwrap_or(("", glob));
+    let mut found = BTreeSet::from([TreePath::root()]);
+    for part in dirs.split('/').filter(|part| !part.is_empty()) {
+        let mut below = BTreeSet::new();
+        for path in children(sysroot, &found, part)? {
+            below.extend(real_dir(sysroot, &path)?);
+        }
+        found = below;
+    }
+    let mut files = children(sysroot, &found, name)?;
+    let mut failed = None;
+    files.retain(|path| match steps(sysroot, path) {
+        Ok(steps) => !steps.is_empty(),
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    failed.map_or(Ok(files), Err)
+}
+
+/// What is called `name`, a glob, in any of the directories.
+fn children(sysroot: &dyn Sysroot, dirs: &BTreeSet<TreePath>, name: &str) -> Result<BTreeSet<TreePath>, ElfError> {
+    let mut found = BTreeSet::new();
+    for dir in dirs {
+        let names = sysroot.list(dir).map_err(|source| ElfError::Read { path: dir.clone(), source })?;
+        let fitting = names.iter().filter(|entry| init::glob::matches(name, &String::from_utf8_lossy(entry)));
+        found.extend(fitting.filter_map(|entry| dir.join(entry).ok()));
+    }
+    Ok(found)
 }
 
 /// The file that a path leads to, through whatever symlinks.

@@ -160,7 +160,19 @@ impl Catalog {
             self.kmods[n].pre = pre;
             self.kmods[n].weak = weak;
         }
+        self.warn_of_soft_ring();
         Ok(())
+    }
+
+    /// /init tries each kmod of such a ring once, in some order, and goes on.
+    fn warn_of_soft_ring(&mut self) {
+        let before = |kmod: &Kmod| kmod.direct.iter().chain(&kmod.pre).map(|id| id.0).collect();
+        let before: Vec<Vec<usize>> = self.kmods.iter().map(before).collect();
+        if let Err(Cycle(ring)) = order::resolve(&before) {
+            let names: Vec<_> = ring.into_iter().map(|n| self.kmods[n].name.as_str()).collect();
+            let names = names.join(" -> ");
+            self.warnings.push(format!("kmods ask in their softdeps for each other to be tried first: {names}"));
+        }
     }
 
     /// Names and aliases to kmods, in the order written, `n` itself left out.
@@ -253,6 +265,14 @@ mod tests {
         let ring: &[(&str, &[&str])] = &[("a.ko", &["depends=b"]), ("b.ko", &["depends=a"]), ("c.ko", &[])];
         let error = scan(ring, &[]).unwrap_err().to_string();
         assert!(error.ends_with("a -> b") || error.ends_with("b -> a"), "{error}");
+    }
+
+    #[test]
+    fn a_ring_of_softdeps_stops_nothing_and_is_told() {
+        let catalog =
+            scan(&[("a.ko", &["softdep=pre: b"]), ("b.ko", &["depends=c"]), ("c.ko", &["softdep=pre: a"])], &[]);
+        let warnings = catalog.unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("tried first: "), "{warnings:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Firmware that kmods name in their modinfo.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tree::{Kind, Leaf, Node, Provenance, Tree, TreePath};
 
@@ -18,6 +18,33 @@ pub struct Missing {
     pub kmod: String,
     /// As the kmod names it: a path below lib/firmware, or a glob.
     pub path: String,
+}
+
+/// A line for each kmod. Most of it is for hardware that few machines have, so
+/// after a few of them a line for the rest.
+pub fn describe_missing(missing: &[Missing]) -> Vec<String> {
+    const SHOWN: usize = 8;
+    let mut kmods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Missing { kmod, path } in missing {
+        kmods.entry(kmod).or_default().push(path);
+    }
+    let more = kmods.len().saturating_sub(SHOWN);
+    let files: usize = kmods.values().skip(SHOWN).map(Vec::len).sum();
+    let mut lines: Vec<String> = kmods
+        .iter()
+        .take(SHOWN)
+        .map(|(kmod, paths)| {
+            let others = match paths.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} more files"),
+            };
+            format!("kmod {kmod} names firmware that the kernel's source does not have: {}{others}", paths[0])
+        })
+        .collect();
+    if more > 0 {
+        lines.push(format!("{more} more kmods name {files} firmware files that the kernel's source does not have"));
+    }
+    lines
 }
 
 /// Puts what the selection names below lib/firmware of `out`, as it is shipped

@@ -32,7 +32,7 @@ use tree::{Conflict, Content, Item, Kind, Leaf, Node, Provenance, Tree, TreePath
 
 pub use builtin::Builtin;
 pub use catalog::{Catalog, CatalogError, Kmod, KmodId};
-pub use firmware::Missing as MissingFirmware;
+pub use firmware::{Missing as MissingFirmware, describe_missing};
 pub use machine::{Machine, MachineError};
 pub use select::{Asked, SelectError, Selection, select};
 pub use stage::{StageError, Staged, stage};

@@ -8,6 +8,8 @@ pub mod words {
     pub const KMOD: &str = "kmod";
     pub const FIRMWARE: &str = "firmware of kmod";
     pub const PROGRAM: &str = "program";
+    /// A file that a program opens or starts by its name.
+    pub const COMPANION: &str = "goes with";
     pub const INTERPRETER: &str = "interpreter of";
     pub const LOADER: &str = "loader";
     pub const LIBRARY: &str = "library";
@@ -41,6 +43,7 @@ const ROLES: &[(&str, Role)] = &[
     (words::KMOD, Role::Kmod),
     (words::FIRMWARE, Role::Firmware),
     (words::PROGRAM, Role::Program),
+    (words::COMPANION, Role::Program),
     (words::INTERPRETER, Role::Program),
     (words::LOADER, Role::Library),
     (words::LIBRARY, Role::Library),

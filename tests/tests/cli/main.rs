@@ -1,5 +1,6 @@
 //! The command as its users meet it.
 
+mod bad_input;
 mod cache;
 mod hostile;
 mod profiles;

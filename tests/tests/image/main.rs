@@ -7,6 +7,7 @@ mod hybrid;
 mod initramfs;
 mod iso;
 mod loaders;
+mod programs;
 mod sizes;
 mod squashfs;
 
