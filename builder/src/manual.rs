@@ -63,6 +63,7 @@ fn translation(Alias { name, reading }: &Alias) -> String {
         Reading::Fixed(ours) | Reading::When("", ours) => format!("{name} → {ours}"),
         Reading::When(theirs, ours) => format!("{name}={theirs} → {ours}"),
         Reading::Begin(theirs, ours) => format!("{name}={theirs}X → {ours}X"),
+        Reading::Before(end) => format!("{name}=N[{end}...] → N"),
         Reading::Unit(unit) => format!("{name}=N → N{unit}"),
     }
 }

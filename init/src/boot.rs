@@ -8,8 +8,8 @@ use std::path::Path;
 use nix::sys::utsname::uname;
 
 use crate::check;
-use crate::cmdline::{Check, Cmdline, Shell};
-use crate::contract::{Mode, initramfs};
+use crate::cmdline::{Check, Cmdline, Persist, Shell};
+use crate::contract::{Mode, initramfs, params};
 use crate::devices::{Devices, watch_media};
 use crate::eject::eject;
 use crate::facts::ImageFacts;
@@ -20,10 +20,11 @@ use crate::kmods::KmodIndex;
 use crate::log::{self, debug, error, info, warn};
 use crate::medium::{self, Medium};
 use crate::overlay::{self, NewRoot};
-use crate::plan::RootPlan;
+use crate::persist::Kept;
+use crate::plan::{self, RootPlan};
 use crate::rescue::{self, Answer, Policy};
 use crate::status::{State, Status};
-use crate::{early, preflight, ram, toram, unpacked};
+use crate::{early, persist, preflight, ram, toram, unpacked, watch};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -121,7 +122,11 @@ impl Boot {
         self.status.end();
 
         self.enter(State::Check)?;
-        let parts = check::usable_parts(&medium, self.cmdline.check, &mut self.status)?;
+        let (chosen, notes) = plan::select(&medium.manifest.parts, &self.cmdline.layers);
+        for note in notes {
+            self.status.degrade(note);
+        }
+        let parts = check::usable_parts(&medium, &chosen, self.cmdline.check, &mut self.status)?;
         let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts, &self.cmdline.verity)?;
         self.status.end();
 
@@ -134,8 +139,21 @@ impl Boot {
             medium
         };
 
+        let kept = match &plan {
+            RootPlan::Overlay { layers } if self.cmdline.persist != Persist::Off => {
+                self.enter(State::Persist)?;
+                let kept = persist::open(&medium, layers, &self.cmdline, &mut self.devices, &mut self.status)?;
+                self.status.end();
+                kept
+            }
+            _ => None,
+        };
+
         self.enter(State::Root)?;
-        let root = self.make_root(medium, &plan)?;
+        if matches!(plan, RootPlan::Ram { .. }) && self.cmdline.persist != Persist::Off {
+            self.status.degrade(format!("{} has no effect in ram mode", params::PERSIST));
+        }
+        let root = self.make_root(medium, &plan, kept)?;
         self.status.end();
 
         self.enter(State::Preflight)?;
@@ -147,7 +165,7 @@ impl Boot {
         Err(self.hand_over(root, &inits))
     }
 
-    fn make_root(&mut self, medium: Medium, plan: &RootPlan) -> Result<Root, Fault> {
+    fn make_root(&mut self, medium: Medium, plan: &RootPlan, kept: Option<Kept>) -> Result<Root, Fault> {
         match plan {
             RootPlan::Ram { packages, unpacked } => {
                 let new_root = ram::new_root(&self.cmdline)?;
@@ -166,7 +184,8 @@ impl Boot {
                 Ok(root)
             }
             RootPlan::Overlay { layers } => {
-                let new_root = overlay::assemble(&medium, layers, &self.cmdline, &mut self.devices, &mut self.status)?;
+                let new_root =
+                    overlay::assemble(&medium, layers, kept, &self.cmdline, &mut self.devices, &mut self.status)?;
                 Ok(Root::New(new_root, Some(medium)))
             }
         }
@@ -178,6 +197,10 @@ impl Boot {
             handover::end_leftovers();
         }
         if let Root::New(new_root, medium) = root {
+            let disk = medium.as_ref().filter(|medium| !medium.is_in_memory());
+            if let Some(disk) = disk.and_then(|medium| self.devices.whole_of(&medium.device)) {
+                watch::start(disk, self.cmdline.emergency);
+            }
             let old_root = match handover::switch_root(Path::new(overlay::SYSROOT)) {
                 Ok(old_root) => old_root,
                 Err(fault) => return fault,

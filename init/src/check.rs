@@ -1,9 +1,6 @@
 //! Whether the medium's parts are what its manifest says.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -14,14 +11,20 @@ use crate::fault::{Code, Fault};
 use crate::log::info;
 use crate::manifest::{Hex, Manifest, Part, Verity};
 use crate::medium::Medium;
+use crate::reading::Reading;
 use crate::status::Status;
 
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// Those of `medium`'s parts that can be used: an optional one that is bad is
+/// Those of `parts` of the medium that can be used: an optional one that is bad is
 /// left out, and a required one stops the boot.
-pub(crate) fn usable_parts(medium: &Medium, policy: Check, status: &mut Status) -> Result<Vec<Part>, Fault> {
-    let Manifest { parts, mode, .. } = &medium.manifest;
+pub(crate) fn usable_parts(
+    medium: &Medium,
+    parts: &[Part],
+    policy: Check,
+    status: &mut Status,
+) -> Result<Vec<Part>, Fault> {
+    let Manifest { mode, .. } = &medium.manifest;
     let mut usable = Vec::new();
     for part in parts {
         let checked = match policy {
@@ -29,7 +32,7 @@ pub(crate) fn usable_parts(medium: &Medium, policy: Check, status: &mut Status) 
             Check::Fast => sizes(medium, part),
             // A package is read whole and verified before it is unpacked.
             Check::Full if *mode == Mode::Ram => sizes(medium, part),
-            Check::Full => sizes(medium, part).and_then(|()| digest(&medium.part(&part.path), part)),
+            Check::Full => sizes(medium, part).and_then(|()| digest(medium.open(&part.path), part)),
         };
         match checked {
             Ok(()) => usable.push(part.clone()),
@@ -41,38 +44,42 @@ pub(crate) fn usable_parts(medium: &Medium, policy: Check, status: &mut Status) 
 }
 
 fn sizes(medium: &Medium, part: &Part) -> Result<(), Fault> {
-    size(&medium.part(&part.path), &part.path, part.size)?;
-    part.verity
-        .as_ref()
-        .map_or(Ok(()), |Verity { hashes, hashes_size, .. }| size(&medium.part(hashes), hashes, *hashes_size))
-}
-
-/// The size on the medium, and that its end can be read: a directory still
-/// has the whole size of what a short device has half of.
-fn size(path: &Path, name: &str, wanted: u64) -> Result<(), Fault> {
-    let truncated = |why: String| {
-        let what = format!("{name}: {why}, and should have {wanted} bytes");
-        Fault::new(Code::Truncated, what).advise("the medium is cut short or damaged: write it again")
-    };
-    let file = File::open(path).map_err(|e| truncated(e.to_string()))?;
-    let found = file.metadata().map_err(|e| truncated(e.to_string()))?.len();
-    if found != wanted {
-        return Err(truncated(format!("it has {found} bytes")));
-    }
-    if let Some(end) = wanted.checked_sub(1) {
-        file.read_exact_at(&mut [0], end).map_err(|e| truncated(format!("its end cannot be read ({e})")))?;
+    size(medium.open(&part.path), &part.path, part.size)?;
+    if let Some(Verity { hashes, hashes_size, .. }) = &part.verity {
+        size(medium.open(hashes), hashes, *hashes_size)?;
     }
     Ok(())
 }
 
+/// The size on the medium, and that its end can be read: a directory still
+/// has the whole size of what a short device has half of.
+fn size(opened: io::Result<Reading>, name: &str, wanted: u64) -> Result<Reading, Fault> {
+    let truncated = |why: String| {
+        let what = format!("{name}: {why}, and should have {wanted} bytes");
+        Fault::new(Code::Truncated, what).advise("the medium is cut short or damaged: write it again")
+    };
+    let mut file = opened.map_err(|e| truncated(e.to_string()))?;
+    let found = file.len().map_err(|e| truncated(e.to_string()))?;
+    if found != wanted {
+        return Err(truncated(format!("it has {found} bytes")));
+    }
+    if let Some(end) = wanted.checked_sub(1) {
+        file.seek(end);
+        let read = file.read_exact(&mut [0]);
+        read.map_err(|e| file.fault().unwrap_or_else(|| truncated(format!("its end cannot be read ({e})"))))?;
+        file.seek(0);
+    }
+    Ok(file)
+}
+
 /// Every byte, against the manifest's SHA-256.
-pub(crate) fn digest(path: &Path, part: &Part) -> Result<(), Fault> {
-    size(path, &part.path, part.size)?;
+pub(crate) fn digest(opened: io::Result<Reading>, part: &Part) -> Result<(), Fault> {
+    let mut file = size(opened, &part.path, part.size)?;
     let failed = |why: String| {
         Fault::new(Code::Digest, format!("{}: {why}", part.path)).advise("the medium is damaged: write it again")
     };
-    let file = File::open(path).map_err(|e| failed(e.to_string()))?;
-    let found = sha256(file, part).map_err(|e| failed(format!("it cannot be read: {e}")))?;
+    let found = sha256(&mut file, part)
+        .map_err(|e| file.fault().unwrap_or_else(|| failed(format!("it cannot be read: {e}"))))?;
     if found != part.sha256 {
         return Err(failed(format!("its SHA-256 is {}, and should be {}", Hex(&found), Hex(&part.sha256))));
     }
@@ -111,6 +118,7 @@ mod tests {
             sha256: Sha256::digest(content).into(),
             required: true,
             privileged: false,
+            extra: false,
             verity: None,
         }
     }
@@ -127,13 +135,14 @@ mod tests {
             (b"c0ntent", None, Some(Code::Digest)),
         ] {
             std::fs::write(&path, content).unwrap();
-            let sized = |part: &Part| size(&path, &part.path, part.size);
-            assert_eq!(sized(&part).err().map(|fault| fault.code), in_size, "{content:?}");
-            let fault = digest(&path, &part).err();
+            let open = || Reading::open(&path, &part.path, "sr0");
+            assert_eq!(size(open(), &part.path, part.size).err().map(|fault| fault.code), in_size, "{content:?}");
+            let fault = digest(open(), &part).err();
             assert_eq!(fault.as_ref().map(|fault| fault.code), in_digest, "{content:?}");
             assert!(fault.is_none_or(|fault| fault.what.starts_with("root.squashfs:")));
         }
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(size(&path, &part.path, part.size).unwrap_err().code, Code::Truncated);
+        let opened = Reading::open(&path, &part.path, "sr0");
+        assert_eq!(size(opened, &part.path, part.size).unwrap_err().code, Code::Truncated);
     }
 }

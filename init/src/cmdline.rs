@@ -1,11 +1,13 @@
 //! The kernel command line, read into values: the last one wins, and a bad
 //! one keeps the default and is named.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::contract::{Mode, medium, params};
 use crate::log::Level;
 use crate::medium::{IsoFile, Spec, inside};
+use crate::persist;
 use crate::status::State;
 
 /// The kernel's own COMMAND_LINE_SIZE is 2 or 4 KiB on every architecture;
@@ -28,6 +30,15 @@ pub(crate) struct Cmdline {
     pub upper_size: Size,
     pub ram: RamRoot,
     pub ram_size: Size,
+    /// Parts of the medium to use or, after a minus, not to.
+    pub layers: Vec<String>,
+    pub persist: Persist,
+    /// None: on the medium's own disk.
+    pub persist_on: Option<Spec>,
+    /// A directory or file there, relative to its root.
+    pub persist_dir: String,
+    pub persist_ro: bool,
+    pub persist_reset: bool,
     pub check: Check,
     /// All that were given, since none may take back what another one asks.
     pub verity: Vec<String>,
@@ -65,6 +76,16 @@ pub(crate) enum RamRoot {
     /// A tmpfs, which root is then switched into: container runtimes want to
     /// pivot, and the kernel's own root cannot be before Linux 7.0.
     Tmpfs,
+}
+
+/// Whether changes are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persist {
+    Off,
+    /// Where there is a place for them.
+    Auto,
+    /// There, or the boot stops.
+    Required,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +130,12 @@ impl Default for Cmdline {
             upper_size: Size::Percent(50),
             ram: RamRoot::Rootfs,
             ram_size: Size::Percent(75),
+            layers: Vec::new(),
+            persist: Persist::Off,
+            persist_on: None,
+            persist_dir: String::new(),
+            persist_ro: false,
+            persist_reset: false,
             check: Check::Fast,
             verity: Vec::new(),
             modules: Vec::new(),
@@ -149,6 +176,8 @@ impl Cmdline {
             if name.starts_with(params::PREFIX) {
                 let hint = params::nearest(name).map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
                 notes.push(format!("unknown parameter {name}{hint}"));
+            } else if let Some(why) = params::foreign(name) {
+                notes.push(format!("{name} is of another live system, and has no effect: {why}"));
             } else if let Some((kmod, option)) = name.split_once('.') {
                 let option = if value.is_empty() { option.into() } else { format!("{option}={value}") };
                 self.options.push((kmod.replace('-', "_"), option));
@@ -180,7 +209,27 @@ impl Cmdline {
                 let answers = [("", ToRam::Yes), ("yes", ToRam::Yes), ("no", ToRam::No), ("auto", ToRam::Auto)];
                 self.to_ram = choose(value, &answers)?;
             }
-            params::EJECT => self.eject = choose(value, &[("", true), ("yes", true), ("no", false)])?,
+            params::EJECT => self.eject = answer(value)?,
+            params::LAYERS => self.layers.extend(list(value).map(Into::into)),
+            params::PERSIST => {
+                let modes = [
+                    ("off", Persist::Off),
+                    ("auto", Persist::Auto),
+                    ("", Persist::Auto),
+                    ("required", Persist::Required),
+                ];
+                if let Some(mode) = choose(value, &modes) {
+                    self.persist = mode;
+                } else {
+                    let (on, dir) = persist::split(value)?;
+                    (self.persist_on, self.persist_dir) = (on.or(self.persist_on.take()), dir);
+                    if self.persist == Persist::Off {
+                        self.persist = Persist::Auto;
+                    }
+                }
+            }
+            params::PERSIST_RO => self.persist_ro = answer(value)?,
+            params::PERSIST_RESET => self.persist_reset = answer(value)?,
             params::UPPER_SIZE => self.upper_size = Size::parse(value)?,
             params::RAM => {
                 self.ram = choose(value, &[("rootfs", RamRoot::Rootfs), ("tmpfs", RamRoot::Tmpfs)])?;
@@ -235,22 +284,39 @@ impl Size {
     }
 }
 
+impl Action {
+    const NAMES: [(&'static str, Self); 4] =
+        [("shell", Self::Shell), ("reboot", Self::Reboot), ("poweroff", Self::Poweroff), ("halt", Self::Halt)];
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMES.iter().find(|(_, action)| action == self).map_or("", |(name, _)| name))
+    }
+}
+
+/// As [`Emergency::parse`] reads it.
+impl fmt::Display for Emergency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.action, self.after.as_secs())
+    }
+}
+
 impl Emergency {
-    fn parse(text: &str) -> Option<Self> {
-        let actions = [
-            ("shell", Action::Shell),
-            ("reboot", Action::Reboot),
-            ("poweroff", Action::Poweroff),
-            ("halt", Action::Halt),
-        ];
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (action, seconds) = text.split_once(':').unwrap_or((text, "0"));
         let after = Duration::from_secs(seconds.parse::<u32>().ok()?.into());
-        Some(Self { action: choose(action, &actions)?, after })
+        Some(Self { action: choose(action, &Action::NAMES)?, after })
     }
 }
 
 fn choose<T: Copy>(value: &str, choices: &[(&str, T)]) -> Option<T> {
     choices.iter().find(|(name, _)| *name == value).map(|&(_, choice)| choice)
+}
+
+/// A name alone says yes.
+fn answer(value: &str) -> Option<bool> {
+    choose(value, &[("", true), ("yes", true), ("no", false)])
 }
 
 fn list(value: &str) -> impl Iterator<Item = &str> {
@@ -330,6 +396,8 @@ mod tests {
             format!("{}=LABEL", params::MEDIUM),
             format!("{}medum=x", params::PREFIX),
             format!("{}=x", params::PERSIST),
+            format!("{}=LABEL=x:/../..", params::PERSIST),
+            format!("{}=maybe", params::PERSIST_RO),
         ] {
             let (cmdline, notes) = parse(&bad);
             assert_eq!(cmdline, Cmdline::default(), "{bad}");
@@ -364,6 +432,43 @@ mod tests {
         let option = |kmod: &str, rest: &str| (kmod.to_owned(), rest.to_owned());
         assert_eq!(cmdline.options, [option("usb_storage", "delay_use=0"), option("loop", "max_part")]);
         assert_eq!(cmdline.blacklist, ["a_b", "c", "d"]);
+    }
+
+    #[test]
+    fn lines_of_real_names_and_hostile_values_are_read_to_the_end() {
+        const VALUES: [&str; 16] = [
+            "",
+            "=",
+            "=,,,",
+            "=LABEL=",
+            "=/dev/",
+            "=../..",
+            "=99999999999999999999",
+            "=-1",
+            "=\"",
+            "=%",
+            "=\u{e9}\u{1}",
+            "=x:/../y",
+            "=:",
+            "=101%",
+            "=LABEL=\\x",
+            "=reboot:reboot",
+        ];
+        let names = params::TABLE
+            .iter()
+            .flat_map(|param| [param.name].into_iter().chain(param.aliases.iter().map(|alias| alias.name)));
+        let names: Vec<&str> = names.chain(["tce", "root", "usb_storage.delay_use", "--"]).collect();
+        let mut seed = 11_usize;
+        let mut next = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        for _ in 0..300 {
+            let word = |_| format!("{}{}", names[next(names.len())], VALUES[next(VALUES.len())]);
+            let line = (0..40).map(word).collect::<Vec<_>>().join(" ");
+            let (_, notes) = parse(&line);
+            assert!(notes.len() <= 41, "more notes than words: {line}");
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub mod medium {
     pub const VOLUME_SET_PREFIX: &str = "LIVEROOT_";
     /// The name in the stick's GPT of the partition for what is to be kept.
     pub const PERSIST_PARTLABEL: &str = "live-persist";
+    /// The file with a file system in it, on a partition whose own cannot keep
+    /// what a system changes.
+    pub const PERSIST_FILE: &str = "live-persist.img";
 }
 
 /// Where things stand in the initramfs, as absolute paths.
@@ -61,6 +64,10 @@ pub mod run {
     pub const LAYERS: &str = "/run/live/layers";
     /// The upper's own tmpfs.
     pub const UPPER: &str = "/run/live/upper";
+    /// What changes are kept on.
+    pub const KEPT: &str = "/run/live/persist";
+    /// The partition that [`KEPT`] is a file on.
+    pub const KEPT_HOLDER: &str = "/run/live/persist-holder";
     /// JSON: how each state ended and how long it took.
     pub const STATUS: &str = "/run/live/status";
     pub const LOG: &str = "/run/live/init.log";

@@ -131,6 +131,12 @@ impl Devices {
         }
     }
 
+    /// Of the disk that it is, or is a partition of, the path below /sys.
+    pub(crate) fn whole_of(&self, name: &str) -> Option<&str> {
+        let disk = self.disks.iter().find(|disk| disk.name == name)?;
+        Some(if disk.whole.is_some() { disk.devpath.rsplit_once('/')?.0 } else { &disk.devpath })
+    }
+
     /// As if nothing was known of any disk yet.
     pub(crate) fn probe_all(&mut self) {
         for at in 0..self.disks.len() {
@@ -253,11 +259,11 @@ impl Devices {
                     Err(why) => warn!("kmod {}: {why}", self.kmods.name(kmod)),
                 }
             }
-            (Job::Probe { name }, Answer::Probed(finding)) => {
+            (Job::Probe { name }, Answer::Probed(probed)) => {
                 // One that was removed meanwhile is gone from the list.
                 if let Some(disk) = self.disks.iter_mut().find(|disk| disk.name == name) {
-                    debug!("{name}: {finding:?}");
-                    disk.finding = Some(finding);
+                    debug!("{name}: {probed:?}");
+                    (disk.finding, disk.partition) = (Some(probed.finding), probed.partition);
                 }
             }
             // An answer is of its job's kind: worker.rs makes it from the job.

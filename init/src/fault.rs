@@ -18,6 +18,8 @@ pub(crate) enum Code {
     Manifest,
     Mode,
     Truncated,
+    /// The device gives an error where it should give bytes.
+    Read,
     Digest,
     /// Not the image that the root hash is of.
     Verity,
@@ -25,8 +27,12 @@ pub(crate) enum Code {
     NoSpace,
     Package,
     Layer,
+    /// The place where changes were to be kept.
+    Persist,
     NoInit,
     Handover,
+    /// After all of it: what the system runs from is gone.
+    Pulled,
     /// A mistake in /init itself.
     Panic,
     /// None: a stop that was asked for.
@@ -44,14 +50,17 @@ impl Code {
             Self::Manifest => "E_MANIFEST",
             Self::Mode => "E_MODE",
             Self::Truncated => "E_TRUNCATED",
+            Self::Read => "E_READ",
             Self::Digest => "E_DIGEST",
             Self::Verity => "E_VERITY",
             Self::NoMemory => "E_NO_MEMORY",
             Self::NoSpace => "E_ENOSPC",
             Self::Package => "E_PACKAGE",
             Self::Layer => "E_LAYER",
+            Self::Persist => "E_PERSIST",
             Self::NoInit => "E_NO_INIT",
             Self::Handover => "E_HANDOVER",
+            Self::Pulled => "E_PULLED",
             Self::Panic => "E_PANIC",
             Self::Break => "BREAK",
         }

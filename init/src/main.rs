@@ -3,6 +3,12 @@
 mod sys;
 
 fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if let [name, disk, emergency] = &words[..]
+        && name == init::watch::NAME
+    {
+        return init::watch::run(disk, emergency);
+    }
     if std::process::id() != 1 {
         eprintln!("liveroot-init is a system's first process, and this one is {}", std::process::id());
         std::process::exit(1);

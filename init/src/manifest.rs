@@ -12,8 +12,9 @@
 //!
 //! A part is a layer (overlay) or a package (ram); its path is relative to the
 //! directory that the manifest stands in. Words after `sha256=` are flags:
-//! `required` or `optional`, and `privileged` where set-uid files and device
-//! nodes are allowed. Since 1.1 a part may have a dm-verity root hash, and the
+//! `required` or `optional`, `privileged` where set-uid files and device
+//! nodes are allowed, and `extra` for what is used only where the command line
+//! names it. Since 1.1 a part may have a dm-verity root hash, and the
 //! path and size of its hash device. Unknown lines and flags belong to later minor versions
 //! and are skipped.
 
@@ -50,6 +51,8 @@ pub struct Part {
     pub required: bool,
     /// Set-uid files, file capabilities and device nodes are allowed in it.
     pub privileged: bool,
+    /// Used only where it is asked for by name.
+    pub extra: bool,
     /// Of a part that is read through dm-verity.
     pub verity: Option<Verity>,
 }
@@ -70,9 +73,13 @@ impl Manifest {
         for part in &self.parts {
             let need = if part.required { "required" } else { "optional" };
             let rights = if part.privileged { " privileged" } else { "" };
+            let extra = if part.extra { " extra" } else { "" };
             let Part { path, size, unpacked, .. } = part;
-            let _ =
-                write!(text, "part {path} size={size} unpacked={unpacked} sha256={} {need}{rights}", Hex(&part.sha256));
+            let _ = write!(
+                text,
+                "part {path} size={size} unpacked={unpacked} sha256={} {need}{rights}{extra}",
+                Hex(&part.sha256)
+            );
             if let Some(Verity { root_hash, hashes, hashes_size }) = &part.verity {
                 let _ = write!(text, " verity={} hashes={hashes} hashes-size={hashes_size}", Hex(root_hash));
             }
@@ -136,7 +143,7 @@ fn parse_part(value: &str) -> Option<Part> {
     let path = parse_path(words.next()?)?;
     let (mut size, mut unpacked, mut sha256) = (None, None, None);
     let (mut root_hash, mut hashes, mut hashes_size) = (None, None, None);
-    let (mut required, mut privileged) = (true, false);
+    let (mut required, mut privileged, mut extra) = (true, false, false);
     for word in words {
         match word.split_once('=') {
             Some(("size", n)) => size = Some(n.parse().ok()?),
@@ -147,6 +154,7 @@ fn parse_part(value: &str) -> Option<Part> {
             Some(("hashes-size", n)) => hashes_size = Some(n.parse().ok()?),
             None if word == "optional" => required = false,
             None if word == "privileged" => privileged = true,
+            None if word == "extra" => extra = true,
             _ => {}
         }
     }
@@ -154,7 +162,7 @@ fn parse_part(value: &str) -> Option<Part> {
         Some(root_hash) => Some(Verity { root_hash, hashes: hashes?, hashes_size: hashes_size? }),
         None => None,
     };
-    Some(Part { path, size: size?, unpacked: unpacked?, sha256: sha256?, required, privileged, verity })
+    Some(Part { path, size: size?, unpacked: unpacked?, sha256: sha256?, required, privileged, extra, verity })
 }
 
 fn parse_path(path: &str) -> Option<String> {
@@ -190,6 +198,7 @@ mod tests {
             sha256: [7; 32],
             required,
             privileged,
+            extra: !required,
             verity: required.then(|| Verity { root_hash: [8; 32], hashes: "x.verity".into(), hashes_size: 56 }),
         };
         Manifest {

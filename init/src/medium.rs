@@ -6,7 +6,7 @@ mod spec;
 
 use std::fmt::Write;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,14 @@ use crate::devices::Devices;
 use crate::early::make_dir;
 use crate::facts::ImageFacts;
 use crate::fault::{Code, Fault};
-use crate::log::{info, warn};
+use crate::log::{debug, info, warn};
+use crate::loopdev::{self, Bound};
 use crate::manifest::{MAX_LEN, Manifest};
 use crate::mounts::Mounted;
+use crate::probe::Finding;
+use crate::reading::Reading;
 use crate::superblock::Fs;
+use crate::ventoy;
 pub(crate) use iso_file::IsoFile;
 pub(crate) use rank::Wanted;
 use rank::rank;
@@ -29,6 +33,8 @@ pub(crate) use spec::{Spec, inside};
 
 /// How often a long wait says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(10);
+/// A medium that is a disk is found sooner; only then is Ventoy's word looked for.
+const FOR_VENTOY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Medium {
@@ -37,6 +43,8 @@ pub(crate) struct Medium {
     holder: Option<Mounted>,
     /// Below /dev.
     pub device: String,
+    /// ISO 9660 on the device itself.
+    is_disc: bool,
     /// Where its manifest stands; the parts' paths are relative to it.
     pub dir: PathBuf,
     pub manifest: Manifest,
@@ -46,7 +54,8 @@ pub(crate) struct Medium {
 /// it and is not is marked, and the next one is tried.
 pub(crate) fn find(devices: &mut Devices, cmdline: &Cmdline, facts: Option<&ImageFacts>) -> Result<Medium, Fault> {
     let iso = cmdline.iso.as_ref().filter(|iso| !iso.path.is_empty());
-    let wanted = iso.map_or_else(|| Wanted::new(&cmdline.medium, facts), |iso| Wanted::holder(iso, facts));
+    let mut ask_ventoy = iso.is_none() && cmdline.medium.is_empty();
+    let mut wanted = iso.map_or_else(|| Wanted::new(&cmdline.medium, facts), |iso| Wanted::holder(iso, facts));
     if wanted.specs.is_empty() {
         let what = format!("{} is missing or unreadable, and says where the medium is", contract::initramfs::FACTS);
         return Err(
@@ -76,11 +85,20 @@ pub(crate) fn find(devices: &mut Devices, cmdline: &Cmdline, facts: Option<&Imag
         if deadline.is_some_and(|deadline| now >= deadline) {
             return Err(refused.unwrap_or_else(|| not_found(&wanted, devices, now - begun)));
         }
+        if ask_ventoy && now >= begun + FOR_VENTOY {
+            ask_ventoy = false;
+            if let Some(iso) = ventoy::asked(devices) {
+                info!("started by Ventoy from /{}", iso.path);
+                wanted = Wanted::holder(&iso, facts);
+                continue;
+            }
+        }
         if now >= progress {
             info!("waiting for {wanted}, {} s so far; {} devices seen", (now - begun).as_secs(), devices.disks.len());
             progress += PROGRESS;
         }
-        devices.serve(&[], Some(deadline.map_or(progress, |deadline| deadline.min(progress))));
+        let then = if ask_ventoy { begun + FOR_VENTOY } else { progress };
+        devices.serve(&[], Some(deadline.map_or(then, |deadline| deadline.min(then))));
     }
 }
 
@@ -90,20 +108,33 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
     if let Some(other) = rank::ambiguous(wanted, &devices.disks, at) {
         warn!("/dev/{other} looks like the medium too; taking {device}");
     }
-    let Some(fs) = disk.found().map(|found| found.fs) else {
+    let Some((fs, len)) = disk.found().map(|found| (found.fs, found.len)) else {
         return Err(Fault::new(Code::NoMedium, format!("{device} went away")));
     };
+    if fs == Fs::Luks {
+        return Err(Fault::new(
+            Code::Mount,
+            format!("{device}: it is encrypted (LUKS), and /init opens no such device"),
+        ));
+    }
+    if let Some(has) = disk.len().filter(|&has| has < len) {
+        return Err(cut_short(&device, has, len));
+    }
     let named_by = wanted.named_by(disk);
     devices.need(&[&[fs.kmod_alias()], fs.helpers()].concat());
-    let (mounted, holder) = mount(devices, &device, fs, wanted, named_by.as_ref())
-        .map_err(|why| Fault::new(Code::Mount, format!("{device}: {why}")))?;
-    let dir = Path::new(run::MEDIUM).join(&cmdline.dir);
+    let (mounted, holder) = mount(devices, &device, fs, wanted, named_by.as_ref())?;
+    let dir = layout_dir(&device, &cmdline.dir);
     let path = dir.join(contract::medium::MANIFEST);
     let manifest_fault = |why: String| {
         Fault::new(Code::Manifest, format!("{} of {device}: {why}", path.display()))
             .advise("the medium is damaged, or is not one of ours: write it again")
     };
-    let bytes = read(&path).map_err(|e| manifest_fault(e.to_string()))?;
+    let mut file = Reading::open(&path, contract::medium::MANIFEST, &devices.disks[at].name)
+        .map_err(|e| manifest_fault(e.to_string()))?;
+    let mut bytes = Vec::new();
+    // One more than a manifest can have, so that the parser sees it is none.
+    let read = file.by_ref().take(MAX_LEN as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|e| file.fault().unwrap_or_else(|| manifest_fault(e.to_string())))?;
     let manifest = Manifest::parse(&bytes).map_err(|e| manifest_fault(e.to_string()))?;
     if let Some(ours) = wanted.boot_id.filter(|&ours| ours != manifest.boot_id) {
         let what = format!("it is of build {}, and this kernel and /init are of {ours}", manifest.boot_id);
@@ -114,7 +145,21 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
     }
     info!("medium: {device} ({}), {} in {} mode", fs.name(), manifest.name, manifest.mode);
     let device = devices.disks[at].name.clone();
-    Ok(Medium { mounted, holder, device, dir, manifest })
+    let is_disc = fs == Fs::Iso9660 && holder.is_none();
+    Ok(Medium { mounted, holder, device, is_disc, dir, manifest })
+}
+
+/// The one that was named, unless only the usual one has a manifest: other
+/// systems' menus name theirs.
+fn layout_dir(device: &str, named: &str) -> PathBuf {
+    let at = |dir: &str| Path::new(run::MEDIUM).join(dir);
+    let usual = contract::medium::DIR;
+    let has_manifest = |dir: &str| at(dir).join(contract::medium::MANIFEST).exists();
+    if named == usual || has_manifest(named) || !has_manifest(usual) {
+        return at(named);
+    }
+    warn!("{device} has no manifest in /{named}; taking /{usual}");
+    at(usual)
 }
 
 /// The medium, and the partition that it is a file on if it is one.
@@ -124,26 +169,27 @@ fn mount(
     fs: Fs,
     wanted: &Wanted,
     named_by: Option<&Spec>,
-) -> Result<(Mounted, Option<Mounted>), String> {
+) -> Result<(Mounted, Option<Mounted>), Fault> {
+    let failed = |why: String| Fault::new(Code::Mount, format!("{device}: {why}"));
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let mount = |target| Mounted::new(device, target, fs.name(), flags, fs.no_replay());
+    let mount = |target| Mounted::new(device, target, fs.name(), flags, fs.no_replay()).map_err(failed);
     if let Some(path) = &wanted.iso {
         make_dir(run::HOLDER);
         let holder = mount(run::HOLDER)?;
-        return Ok((iso_file::mount(devices, Path::new(run::HOLDER), path)?, Some(holder)));
+        return Ok((iso_file::mount(devices, device, path)?, Some(holder)));
     }
     let mounted = mount(run::MEDIUM)?;
     if let Some(Spec::File(path)) = named_by {
-        iso_file::open_below(Path::new(run::MEDIUM), path).map_err(|e| format!("it has no /{path} ({})", e.desc()))?;
+        iso_file::open_below(Path::new(run::MEDIUM), path)
+            .map_err(|e| failed(format!("it has no /{path} ({})", e.desc())))?;
     }
     Ok((mounted, None))
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One more than a manifest can have, so that the parser sees it is none.
-    File::open(path)?.take(MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// By what is written at its beginning, before anything of it is mounted.
+fn cut_short(what: &str, has: u64, wants: u64) -> Fault {
+    Fault::new(Code::Truncated, format!("{what}: it has {has} bytes, and should have {wants}"))
+        .advise("the medium is cut short: write it again, to one that is large enough")
 }
 
 fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
@@ -156,6 +202,11 @@ fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
         let _ = write!(what, "; {}", hanging.join("; "));
         Code::Timeout
     };
+    for disk in &devices.disks {
+        if let Some(Finding::Error(why)) = &disk.finding {
+            let _ = write!(what, "; /dev/{} cannot be read: {why}", disk.name);
+        }
+    }
     let near = devices.disks.iter().filter_map(|disk| Some((disk, disk.found()?)));
     let near: Vec<String> = near
         .filter(|(_, found)| wanted.nearly(found))
@@ -201,6 +252,25 @@ impl Medium {
         self.dir.join(path)
     }
 
+    pub(crate) fn open(&self, path: &str) -> io::Result<Reading> {
+        Reading::open(&self.part(path), path, &self.device)
+    }
+
+    /// A part as a block device. Where it stands on a disc in one piece, that
+    /// piece of the disc: a loop device on a file of isofs fails with EINVAL on
+    /// Linux 6.12 and 6.14.
+    pub(crate) fn bind(&self, path: &str) -> Result<Bound, String> {
+        let file = self.part(path);
+        let file = File::open(&file).map_err(|e| e.to_string())?;
+        if let Some(extent) = self.is_disc.then(|| loopdev::extent(&file)).flatten() {
+            match loopdev::bind_extent(&format!("/dev/{}", self.device), extent, path.as_bytes()) {
+                Ok(bound) => return Ok(bound),
+                Err(why) => debug!("{path} as a piece of its disc: {why}"),
+            }
+        }
+        loopdev::bind_file(&file, path.as_bytes())
+    }
+
     /// From now on nobody unmounts it.
     pub(crate) fn keep(self) {
         self.mounted.keep();
@@ -213,7 +283,8 @@ impl Medium {
 
     /// The same parts elsewhere, and whether this medium could be let go of.
     pub(crate) fn moved_to(self, mounted: Mounted, dir: PathBuf) -> (Self, Result<(), String>) {
-        let moved = Self { mounted, holder: None, dir, manifest: self.manifest.clone(), device: self.device.clone() };
+        let (manifest, device) = (self.manifest.clone(), self.device.clone());
+        let moved = Self { mounted, holder: None, is_disc: false, dir, manifest, device };
         (moved, self.release())
     }
 

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+/// See [`crate::reading`].
+const RETRIES: u32 = 3;
+
 #[derive(Debug)]
 pub(crate) struct Mounted {
     target: Option<PathBuf>,
@@ -21,7 +24,15 @@ impl Mounted {
         data: &str,
     ) -> Result<Self, String> {
         let target = target.as_ref();
-        match mount(Some(source), target, Some(fs), flags, (!data.is_empty()).then_some(data)) {
+        let options = (!data.is_empty()).then_some(data);
+        let once = || mount(Some(source), target, Some(fs), flags, options);
+        let mut mounted = once();
+        for _ in 0..RETRIES {
+            if mounted == Err(Errno::EIO) {
+                mounted = once();
+            }
+        }
+        match mounted {
             Ok(()) => Ok(Self { target: Some(target.into()) }),
             Err(e) => {
                 let hint = match e {

@@ -4,7 +4,9 @@
 use nix::mount::MsFlags;
 use nix::sys::utsname::uname;
 use nix::unistd::chdir;
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use crate::cmdline::{Cmdline, Size};
 use crate::contract::{params, run};
@@ -12,11 +14,11 @@ use crate::devices::Devices;
 use crate::dm;
 use crate::early::make_dir;
 use crate::fault::{Code, Fault};
-use crate::loopdev;
 use crate::manifest::{Part, Verity};
 use crate::medium::Medium;
 use crate::memory;
 use crate::mounts::Mounted;
+use crate::persist::Kept;
 use crate::status::Status;
 
 /// Where the new root is assembled.
@@ -52,6 +54,7 @@ pub(crate) const KMODS: &[&str] = &["fs-iso9660", "loop", "fs-squashfs", "fs-ove
 pub(crate) fn assemble(
     medium: &Medium,
     layers: &[Part],
+    kept: Option<Kept>,
     cmdline: &Cmdline,
     devices: &mut Devices,
     status: &mut Status,
@@ -77,18 +80,35 @@ pub(crate) fn assemble(
         }
     }
     let advice = || format!("is {} right?", params::UPPER_SIZE);
-    mounts.insert(0, mount_upper(medium, cmdline).map_err(|why| Fault::new(Code::Mount, why).advise(advice()))?);
-    mounts.insert(0, mount_overlay(&names).map_err(|why| Fault::new(Code::Mount, why))?);
+    let upper = match kept {
+        Some(Kept { mounts: below, dir, read_only }) => {
+            mounts.splice(0..0, below);
+            if read_only {
+                names.insert(0, dir.join("upper").display().to_string());
+            }
+            (!read_only).then_some(dir)
+        }
+        None => None,
+    };
+    let upper = if let Some(kept) = upper {
+        kept
+    } else {
+        let lost = mount_upper(medium, cmdline).map_err(|why| Fault::new(Code::Mount, why).advise(advice()))?;
+        mounts.insert(0, lost);
+        run::UPPER.into()
+    };
+    mounts.insert(0, mount_overlay(&names, &upper).map_err(|why| Fault::new(Code::Mount, why))?);
     Ok(NewRoot { mounts })
 }
 
 fn mount_layer(medium: &Medium, layer: &Part, n: usize) -> Result<Mounted, Fault> {
     let failed = |code| move |why: String| Fault::new(code, format!("{}: {why}", layer.path));
-    let image = loopdev::bind(&medium.part(&layer.path)).map_err(failed(Code::Layer))?;
+    let image = medium.bind(&layer.path).map_err(failed(Code::Layer))?;
     let Some(Verity { root_hash, hashes, .. }) = &layer.verity else {
-        return mount_squashfs(&image.path, n).map_err(failed(Code::Layer));
+        return mount_squashfs(&image.path, n)
+            .map_err(|why| unreadable(medium, layer).unwrap_or_else(|| failed(Code::Layer)(why)));
     };
-    let hashes = loopdev::bind(&medium.part(hashes)).map_err(|why| failed(Code::Verity)(format!("{hashes}: {why}")))?;
+    let hashes = medium.bind(hashes).map_err(|why| failed(Code::Verity)(format!("{hashes}: {why}")))?;
     let name = format!("liveroot-{n}");
     let verified =
         dm::Verified::open(&name, &image.path, layer.size, &hashes.path, root_hash).map_err(failed(Code::Verity))?;
@@ -98,6 +118,19 @@ fn mount_layer(medium: &Medium, layer: &Part, n: usize) -> Result<Mounted, Fault
         } else {
             failed(Code::Layer)(why)
         }
+    })
+}
+
+/// A mount that fails says no place: what it reads, the head and the tables at
+/// the end, is read again for that.
+fn unreadable(medium: &Medium, layer: &Part) -> Option<Fault> {
+    const TABLES: u64 = 1 << 20;
+    let mut file = medium.open(&layer.path).ok()?;
+    [0, layer.size.saturating_sub(TABLES)].into_iter().find_map(|at| {
+        file.seek(at);
+        // What stops it is kept in the file.
+        let _ = io::copy(&mut file.by_ref().take(TABLES), &mut io::sink());
+        file.fault()
     })
 }
 
@@ -145,11 +178,11 @@ fn mount_upper(medium: &Medium, cmdline: &Cmdline) -> Result<Mounted, String> {
 
 /// mount(2) takes one page of options: the layers' names are relative, and
 /// short.
-fn mount_overlay(names: &[String]) -> Result<Mounted, String> {
+fn mount_overlay(names: &[String], upper: &Path) -> Result<Mounted, String> {
     make_dir(SYSROOT);
     let moved = |e: nix::errno::Errno| format!("{}: {}", run::LAYERS, e.desc());
     chdir(run::LAYERS).map_err(moved)?;
-    let options = format!("lowerdir={},upperdir={1}/upper,workdir={1}/work", names.join(":"), run::UPPER);
+    let options = format!("lowerdir={},upperdir={1}/upper,workdir={1}/work", names.join(":"), upper.display());
     let mounted = Mounted::new("overlay", SYSROOT, "overlay", MsFlags::empty(), &options);
     chdir("/").map_err(moved)?;
     mounted

@@ -42,6 +42,38 @@ impl RootPlan {
     }
 }
 
+/// The parts that the command line leaves, with a sentence for each of its
+/// names that is none of theirs.
+pub(crate) fn select(parts: &[Part], asked: &[String]) -> (Vec<Part>, Vec<String>) {
+    let mut notes = Vec::new();
+    for name in asked.iter().map(|name| name.trim_start_matches('-')) {
+        if !parts.iter().any(|part| is_called(part, name)) {
+            let known: Vec<&str> = parts.iter().map(|part| short_name(&part.path)).collect();
+            notes.push(format!("{}={name}: this medium has no such part, only {}", params::LAYERS, known.join(" ")));
+        }
+    }
+    let chosen = |part: &&Part| {
+        // The last word on each is what counts.
+        let last = asked.iter().rev().find(|name| is_called(part, name.trim_start_matches('-')));
+        last.map_or(!part.extra, |name| !name.starts_with('-'))
+    };
+    (parts.iter().filter(chosen).cloned().collect(), notes)
+}
+
+fn is_called(part: &Part, name: &str) -> bool {
+    let file = part.path.rsplit('/').next().unwrap_or_default();
+    name == part.path || name == file || name == short_name(&part.path)
+}
+
+/// `packages/02-editor.tar.xz` is `editor`: the number keeps the order, and the
+/// ending tells the format.
+fn short_name(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let name = file.split('.').next().unwrap_or_default();
+    let numbered = name.split_once('-').filter(|(n, _)| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()));
+    numbered.map_or(name, |(_, name)| name)
+}
+
 /// `none` is no hash, so that no command line can ask for it.
 fn root_hash(part: &Part) -> String {
     part.verity.as_ref().map_or_else(|| "none".into(), |verity| Hex(&verity.root_hash).to_string())
@@ -53,7 +85,16 @@ mod tests {
     use crate::manifest::Verity;
 
     fn part(path: &str, unpacked: u64) -> Part {
-        Part { path: path.into(), size: 1, unpacked, sha256: [0; 32], required: true, privileged: false, verity: None }
+        Part {
+            path: path.into(),
+            size: 1,
+            unpacked,
+            sha256: [0; 32],
+            required: true,
+            privileged: false,
+            extra: false,
+            verity: None,
+        }
     }
 
     #[test]
@@ -67,6 +108,29 @@ mod tests {
         assert_eq!(plan, RootPlan::Overlay { layers: parts.clone() });
         assert_eq!(RootPlan::new(Mode::Overlay, Some(Mode::Ram), parts, &[]).unwrap_err().code, Code::Mode);
         assert_eq!(RootPlan::new(Mode::Ram, None, vec![], &[]).unwrap_err().code, Code::Manifest);
+    }
+
+    #[test]
+    fn parts_are_added_and_left_out_by_name() {
+        let extra = |path| Part { extra: true, ..part(path, 1) };
+        let parts = [part("packages/01-base.tar.xz", 1), part("packages/02-editor.tar.xz", 1), extra("games.squashfs")];
+        let chosen = |asked: &[&str]| {
+            let asked: Vec<String> = asked.iter().map(|&name| name.into()).collect();
+            let (chosen, notes) = select(&parts, &asked);
+            (chosen.iter().map(|part| short_name(&part.path)).collect::<Vec<_>>().join(" "), notes.len())
+        };
+        for (asked, expected, notes) in [
+            (&[][..], "base editor", 0),
+            (&["games"], "base editor games", 0),
+            (&["-editor", "games.squashfs"], "base games", 0),
+            (&["-packages/02-editor.tar.xz"], "base", 0),
+            (&["-editor", "editor"], "base editor", 0),
+            (&["games", "-games"], "base editor", 0),
+            (&["editor", "nothing", "-2"], "base editor", 2),
+            (&["-base", "-editor"], "", 0),
+        ] {
+            assert_eq!(chosen(asked), (expected.to_owned(), notes), "{asked:?}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::superblock::{self, Fs, Superblock};
+use crate::superblock::{self, Fs, Partition, Superblock};
 use crate::sys;
 
 /// linux/cdrom.h.
@@ -26,7 +27,19 @@ pub(crate) enum Finding {
     Error(String),
 }
 
-pub(crate) fn probe(name: &str) -> Finding {
+/// What was found, and what the partition table calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probed {
+    pub finding: Finding,
+    pub partition: Partition,
+}
+
+pub(crate) fn probe(name: &str) -> Probed {
+    // A disk whose table cannot be read is not worse for what is on it.
+    Probed { finding: find(name), partition: partition(name).unwrap_or_default() }
+}
+
+fn find(name: &str) -> Finding {
     match look(name) {
         Ok(finding) => finding,
         Err(e) if e.raw_os_error() == Some(Errno::ENOMEDIUM as i32) => Finding::Empty,
@@ -46,33 +59,81 @@ fn look(name: &str) -> io::Result<Finding> {
         Ok(_) | Err(_) => {}
     }
     // After the open, which is when the kernel looks how large the disc is.
-    let sectors = fs::read_to_string(format!("/sys/class/block/{}/size", name.replace('/', "!")))?;
-    let size = sectors.trim().parse::<u64>().unwrap_or(0).saturating_mul(512);
-    Ok(superblock::probe(&file, size)?.map_or(Finding::Unknown, Finding::Found))
+    Ok(superblock::probe(&file, size(&sys_of(name))?)?.map_or(Finding::Unknown, Finding::Found))
+}
+
+fn partition(name: &str) -> io::Result<Partition> {
+    let sys = sys_of(name);
+    let Ok(number) = fs::read_to_string(sys.join("partition")) else { return Ok(Partition::default()) };
+    let disk = fs::canonicalize(sys)?.parent().map(Path::to_owned).unwrap_or_default();
+    let name = disk.file_name().unwrap_or_default().to_string_lossy().replace('!', "/");
+    superblock::partition(&File::open(Path::new("/dev").join(name))?, size(&disk)?, number.trim().parse().unwrap_or(0))
+}
+
+fn sys_of(name: &str) -> PathBuf {
+    Path::new("/sys/class/block").join(name.replace('/', "!"))
+}
+
+fn size(sys: &Path) -> io::Result<u64> {
+    let sectors = fs::read_to_string(sys.join("size"))?;
+    Ok(sectors.trim().parse::<u64>().unwrap_or(0).saturating_mul(512))
+}
+
+impl Probed {
+    /// For a worker's socket: the partition's two fields go first.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push_field(&mut bytes, self.partition.uuid.as_bytes());
+        push_field(&mut bytes, &self.partition.label);
+        bytes.extend(self.finding.encode());
+        bytes
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Self {
+        let uuid = take_field(&mut bytes).map(|uuid| String::from_utf8_lossy(uuid).into_owned()).unwrap_or_default();
+        let label = take_field(&mut bytes).unwrap_or_default().to_vec();
+        Self { finding: Finding::decode(bytes), partition: Partition { uuid, label } }
+    }
+
+    pub(crate) fn died() -> Self {
+        let finding = Finding::Error("the process that probed it died".into());
+        Self { finding, partition: Partition::default() }
+    }
+}
+
+/// Its length in front; no field of a superblock has 256 bytes or more.
+fn push_field(bytes: &mut Vec<u8>, field: &[u8]) {
+    let field = &field[..field.len().min(255)];
+    bytes.push(field.len() as u8);
+    bytes.extend(field);
+}
+
+fn take_field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, bytes) = rest.split_first()?;
+    let (field, after) = bytes.split_at_checked(*len as usize)?;
+    *rest = after;
+    Some(field)
 }
 
 impl Finding {
-    /// For a worker's socket: a letter, and fields, each with its length before it.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// A letter, and fields.
+    fn encode(&self) -> Vec<u8> {
         match self {
             Self::Unknown => b"u".into(),
             Self::Empty => b"e".into(),
             Self::Error(why) => [b"!", why.as_bytes()].concat(),
-            Self::Found(Superblock { fs, label, uuid, boot_id }) => {
+            Self::Found(Superblock { fs, label, uuid, boot_id, len }) => {
                 let boot_id = boot_id.map_or(String::new(), |id| id.to_string());
                 let mut bytes = b"f".to_vec();
-                for field in [fs.name().as_bytes(), label, uuid.as_bytes(), boot_id.as_bytes()] {
-                    // No superblock has a field of 256 bytes or more.
-                    let field = &field[..field.len().min(255)];
-                    bytes.push(field.len() as u8);
-                    bytes.extend(field);
+                for field in [fs.name().as_bytes(), label, uuid.as_bytes(), boot_id.as_bytes(), &len.to_le_bytes()] {
+                    push_field(&mut bytes, field);
                 }
                 bytes
             }
         }
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
+    fn decode(bytes: &[u8]) -> Self {
         match bytes.split_first() {
             Some((b'u', _)) => Self::Unknown,
             Some((b'e', _)) => Self::Empty,
@@ -85,18 +146,14 @@ impl Finding {
 }
 
 fn decode_found(mut rest: &[u8]) -> Option<Superblock> {
-    let mut field = || {
-        let (len, bytes) = rest.split_first()?;
-        let (field, after) = bytes.split_at_checked(*len as usize)?;
-        rest = after;
-        Some(field)
-    };
+    let mut field = || take_field(&mut rest);
     let name = field()?;
     Some(Superblock {
         fs: Fs::ALL.into_iter().find(|fs| fs.name().as_bytes() == name)?,
         label: field()?.to_vec(),
         uuid: String::from_utf8_lossy(field()?).into_owned(),
         boot_id: std::str::from_utf8(field()?).ok()?.parse().ok(),
+        len: u64::from_le_bytes(field()?.try_into().ok()?),
     })
 }
 
@@ -112,8 +169,9 @@ mod tests {
             label: b"A\0\xff\n".into(),
             uuid: "2026-11-21".into(),
             boot_id: Some(BootId::new([5; 16])),
+            len: u64::MAX,
         };
-        let bare = Superblock { fs: Fs::F2fs, label: Vec::new(), uuid: String::new(), boot_id: None };
+        let bare = Superblock { fs: Fs::F2fs, label: Vec::new(), uuid: String::new(), boot_id: None, len: 0 };
         for finding in [
             Finding::Found(found),
             Finding::Found(bare),
@@ -121,9 +179,12 @@ mod tests {
             Finding::Empty,
             Finding::Error("I/O error".into()),
         ] {
-            assert_eq!(Finding::decode(&finding.encode()), finding);
+            let partition = Partition { uuid: "1234abcd-01".into(), label: b"live\xff".into() };
+            let probed = Probed { finding, partition };
+            assert_eq!(Probed::decode(&probed.encode()), probed);
         }
-        assert!(matches!(Finding::decode(b""), Finding::Error(_)));
-        assert!(matches!(Finding::decode(b"f\xffshort"), Finding::Error(_)));
+        for bytes in [&b""[..], b"\xff", b"\0", b"\0\0f\xffshort", b"\0\0"] {
+            assert!(matches!(Probed::decode(bytes).finding, Finding::Error(_)), "{bytes:?}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Ram mode: the medium's packages, one after the other, over the root that
 //! the kernel unpacked the initramfs into, or into a tmpfs if that was asked for.
 
-use std::fs::File;
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
@@ -63,15 +62,16 @@ pub(crate) fn extract(
 
 /// Twice through a package: nothing of one that is damaged is ever written.
 fn one(medium: &Medium, package: &Part, root: &Path, policy: Check) -> Result<Summary, Fault> {
-    let path = medium.part(&package.path);
     if policy != Check::Off {
-        check::digest(&path, package)?;
+        check::digest(medium.open(&package.path), package)?;
     }
     let failed = |why: String| Fault::new(Code::Package, format!("{}: {why}", package.path));
-    let file = File::open(&path).map_err(|e| failed(e.to_string()))?;
+    let mut file = medium.open(&package.path).map_err(|e| failed(e.to_string()))?;
     let limits = Limits { unpacked: package.unpacked, privileged: package.privileged };
-    unpack::package(file, root, &limits).map_err(|e| {
-        if e.is_no_space() {
+    unpack::package(&mut file, root, &limits).map_err(|e| {
+        if let Some(fault) = file.fault() {
+            fault
+        } else if e.is_no_space() {
             let left = room(root).unwrap_or(0) >> 20;
             let what = format!(
                 "{}: {e}; the package unpacks to {} MiB, and {left} MiB are left",

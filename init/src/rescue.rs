@@ -8,6 +8,8 @@ mod console;
 mod prompt;
 
 use std::fmt::Write;
+use std::fs;
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,10 @@ use prompt::Command;
 
 /// How many of the log's last lines stand above the prompt.
 const LOG_LINES: usize = 12;
+/// For buffers to reach their disks before the machine is stopped.
+const FLUSH: Duration = Duration::from_secs(3);
+/// For the kernel to stop its devices.
+const STOP: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -85,7 +91,7 @@ pub(crate) fn ask(fault: &Fault, state: &str, mut devices: Option<&mut Devices>,
     let mut deadline = (policy.emergency.action != Action::Shell).then(|| Instant::now() + policy.emergency.after);
     loop {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            warn!("nobody answered: {}={:?}", params::EMERGENCY, policy.emergency.action);
+            warn!("nobody answered: {}={}", params::EMERGENCY, policy.emergency);
             end(policy.emergency.action);
             deadline = None;
         }
@@ -149,8 +155,8 @@ fn screen(fault: &Fault, state: &str, report: &[String], policy: Policy) -> Stri
     }
     text += prompt::HELP;
     if policy.emergency.action != Action::Shell {
-        let after = policy.emergency.after.as_secs();
-        let _ = writeln!(text, "Without an answer within {after} s: {:?}", policy.emergency.action);
+        let Emergency { action, after } = policy.emergency;
+        let _ = writeln!(text, "Without an answer within {} s: {action}", after.as_secs());
     }
     text
 }
@@ -161,14 +167,32 @@ pub(crate) fn shell_was_started() -> bool {
 }
 
 /// Returns only where the kernel refuses.
-fn end(action: Action) {
-    sync();
+pub(crate) fn end(action: Action) {
     let mode = match action {
         Action::Shell => return,
         Action::Reboot => RebootMode::RB_AUTOBOOT,
         Action::Poweroff => RebootMode::RB_POWER_OFF,
         Action::Halt => RebootMode::RB_HALT_SYSTEM,
     };
-    let Err(e) = reboot(mode);
-    error!("{action:?}: {}", e.desc());
+    in_time(FLUSH, sync);
+    let refused = in_time(STOP, || {
+        let Err(e) = reboot(mode);
+        error!("{action}: {}", e.desc());
+    });
+    if !refused && action == Action::Reboot {
+        // Without a word to any device: the kernel waits for each, and one of
+        // them answers nobody (Documentation/admin-guide/sysrq.rst).
+        let _ = fs::write("/proc/sysrq-trigger", "b");
+    }
+}
+
+/// Both wait for every disk, and one of them may be why the boot stopped: by a
+/// process of its own. Whether it came to its end.
+fn in_time(patience: Duration, what: impl FnOnce()) -> bool {
+    let process = sys::fork(|| {
+        what();
+        0
+    });
+    let ended = process.map_err(std::io::Error::from).and_then(sys::pidfd_open);
+    ended.is_ok_and(|ended| devices::wait(&[ended.as_fd()], Some(Instant::now() + patience))[0])
 }

@@ -19,13 +19,14 @@ pub(crate) enum State {
     Medium,
     Check,
     ToRam,
+    Persist,
     Root,
     Preflight,
     Handover,
 }
 
 impl State {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Early,
         Self::Cmdline,
         Self::Console,
@@ -33,6 +34,7 @@ impl State {
         Self::Medium,
         Self::Check,
         Self::ToRam,
+        Self::Persist,
         Self::Root,
         Self::Preflight,
         Self::Handover,
@@ -47,6 +49,7 @@ impl State {
             Self::Medium => "medium",
             Self::Check => "check",
             Self::ToRam => "toram",
+            Self::Persist => "persist",
             Self::Root => "root",
             Self::Preflight => "preflight",
             Self::Handover => "handover",

@@ -10,12 +10,14 @@ mod fat;
 mod iso9660;
 mod more;
 mod ntfs;
+mod table;
 
 use std::fmt::Write;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::contract::BootId;
+pub use table::{Partition, partition};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fs {
@@ -31,10 +33,12 @@ pub enum Fs {
     Xfs,
     Btrfs,
     F2fs,
+    /// Known, so that it can be called what it is; nothing here opens it.
+    Luks,
 }
 
 impl Fs {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Iso9660,
         Self::Squashfs,
         Self::Erofs,
@@ -47,6 +51,7 @@ impl Fs {
         Self::Xfs,
         Self::Btrfs,
         Self::F2fs,
+        Self::Luks,
     ];
 
     /// As mount(2) takes it.
@@ -70,6 +75,7 @@ impl Fs {
             Self::Xfs => "fs-xfs",
             Self::Btrfs => "fs-btrfs",
             Self::F2fs => "fs-f2fs",
+            Self::Luks => "fs-crypto_LUKS",
         }
     }
 
@@ -104,13 +110,18 @@ pub struct Superblock {
     pub uuid: String,
     /// Of our own media only.
     pub boot_id: Option<BootId>,
+    /// What it says of its own length, where it does; 0 elsewhere.
+    pub len: u64,
 }
 
 impl Superblock {
     fn new(fs: Fs, label: Vec<u8>, uuid: String) -> Self {
-        Self { fs, label, uuid, boot_id: None }
+        Self { fs, label, uuid, boot_id: None, len: 0 }
     }
 }
+
+/// See [`crate::reading`].
+const RETRIES: u32 = 3;
 
 type Probe = fn(&Device) -> io::Result<Option<Superblock>>;
 
@@ -118,7 +129,8 @@ type Probe = fn(&Device) -> io::Result<Option<Superblock>>;
 /// 32 KiB, so a magic found there is younger than an ISO behind it, whose
 /// descriptors a mkfs may have left. Behind iso9660 stand what an ISO written
 /// over it would have left (btrfs, at 64 KiB) and what has no magic (FAT).
-const PROBES: [Probe; 10] = [
+const PROBES: [Probe; 11] = [
+    more::luks,
     more::squashfs,
     ext::probe,
     more::erofs,
@@ -155,11 +167,15 @@ impl Device<'_> {
         if offset.checked_add(N as u64).is_none_or(|end| end > self.size) {
             return Ok(None);
         }
-        match self.device.read_exact_at(&mut bytes, offset) {
-            Ok(()) => Ok(Some(bytes)),
-            // It got smaller under us: a card was pulled.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
+        let mut tries = 0;
+        loop {
+            match self.device.read_exact_at(&mut bytes, offset) {
+                Ok(()) => return Ok(Some(bytes)),
+                // It got smaller under us: a card was pulled.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) if tries == RETRIES => return Err(error),
+                Err(_) => tries += 1,
+            }
         }
     }
 }

@@ -101,6 +101,8 @@ mod raw {
     nix::ioctl_write_int_bad!(cdrom_lock_door, 0x5329);
     nix::ioctl_none_bad!(cdrom_eject, 0x5309);
     nix::ioctl_write_int_bad!(tiocsctty, libc::TIOCSCTTY);
+    nix::ioctl_readwrite_bad!(fibmap, 1, libc::c_int);
+    nix::ioctl_read_bad!(figetbsz, 2, libc::c_int);
 }
 
 impl LoopInfo {
@@ -156,6 +158,26 @@ pub(crate) fn device_mapper(control: &File, command: DmCommand, request: &mut Dm
     // is as far as the kernel reads and writes; it outlives the call.
     let done = unsafe { libc::ioctl(control.as_raw_fd(), number as _, &raw mut *request) };
     Errno::result(done).map(drop)
+}
+
+/// The file system's block, in bytes: linux/fs.h, FIGETBSZ.
+pub(crate) fn block_size(file: &File) -> nix::Result<u64> {
+    let mut size = 0;
+    // SAFETY: the kernel writes one int, which outlives the call.
+    unsafe { raw::figetbsz(file.as_raw_fd(), &raw mut size) }?;
+    Ok(u64::from(size.cast_unsigned()))
+}
+
+/// Where a file's block stands on its device, in blocks: linux/fs.h, FIBMAP.
+pub(crate) fn block_of(file: &File, block: u32) -> nix::Result<u64> {
+    let mut number = block.cast_signed();
+    // SAFETY: the kernel reads and writes one int, which outlives the call.
+    unsafe { raw::fibmap(file.as_raw_fd(), &raw mut number) }?;
+    match number {
+        // A hole, or a file system whose files are nowhere.
+        0 => Err(Errno::ENODATA),
+        number => Ok(u64::from(number.cast_unsigned())),
+    }
 }
 
 /// linux/cdrom.h, CDS_*; an error on what is not an optical drive.
@@ -223,6 +245,12 @@ pub(crate) fn default_signals() {
     }
     // Cannot fail with arguments of the right kind.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// mlockall(2): what is there, and what will be.
+pub(crate) fn lock_memory() -> nix::Result<()> {
+    // SAFETY: takes a number.
+    Errno::result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }).map(drop)
 }
 
 pub(crate) fn end_process(code: i32) -> ! {

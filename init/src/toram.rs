@@ -18,6 +18,7 @@ use crate::manifest::{Hex, Part};
 use crate::medium::Medium;
 use crate::memory;
 use crate::mounts::Mounted;
+use crate::reading::Reading;
 use crate::status::Status;
 
 /// What a system wants beside the copy to come up at all: below that, the
@@ -88,11 +89,12 @@ fn copy_file(medium: &Medium, path: &str, progress: &mut Progress) -> Result<[u8
         let what = format!("{path}: it cannot be copied to memory: {e}");
         Fault::new(if e.kind() == io::ErrorKind::StorageFull { Code::NoSpace } else { Code::Digest }, what)
     };
-    let mut copy = || {
+    let mut from = medium.open(path).map_err(failed)?;
+    let mut copy = |from: &mut Reading| {
         if let Some(dir) = target.parent() {
             fs::create_dir_all(dir)?;
         }
-        let (mut from, mut to) = (File::open(medium.part(path))?, File::create(&target)?);
+        let mut to = File::create(&target)?;
         let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
         loop {
             match from.read(&mut buffer) {
@@ -107,7 +109,7 @@ fn copy_file(medium: &Medium, path: &str, progress: &mut Progress) -> Result<[u8
             }
         }
     };
-    copy().map_err(failed)
+    copy(&mut from).map_err(|e| from.fault().unwrap_or_else(|| failed(e)))
 }
 
 struct Progress {

@@ -38,7 +38,7 @@ pub(crate) enum Job {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Inserted(Result<(), String>),
-    Probed(probe::Finding),
+    Probed(probe::Probed),
 }
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Workers {
         let answer = match &job {
             Job::Insert { .. } if buffer[0] == 0 => Answer::Inserted(Ok(())),
             Job::Insert { .. } => Answer::Inserted(Err(String::from_utf8_lossy(&buffer[1..len]).into_owned())),
-            Job::Probe { .. } => Answer::Probed(probe::Finding::decode(&buffer[..len])),
+            Job::Probe { .. } => Answer::Probed(probe::Probed::decode(&buffer[..len])),
         };
         Some((job, answer))
     }
@@ -146,7 +146,7 @@ impl Worker {
 fn died(job: &Job) -> Answer {
     match job {
         Job::Insert { .. } => Answer::Inserted(Err("the process that loaded it died".into())),
-        Job::Probe { .. } => Answer::Probed(probe::Finding::Error("the process that probed it died".into())),
+        Job::Probe { .. } => Answer::Probed(probe::Probed::died()),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
     sum.update(format!("liveroot boot-id 1\n{}\n{}\n{}\n", plan.name, plan.label.as_str(), plan.mode));
     for EncodedPart { part, .. } in parts {
         // Root hash and tree follow from the content, and whether there is one from the entries.
-        let Part { path, size, unpacked, required, privileged, sha256, verity: _ } = part;
+        let Part { path, size, unpacked, required, privileged, sha256, extra: _, verity: _ } = part;
         sum.update(format!("{path} {size} {unpacked} {required} {privileged} "));
         sum.update(sha256);
     }

@@ -99,8 +99,16 @@ fn take_archive(path: String, content: &Content, plan: &PackagePlan) -> Result<E
     check_rights(&tree, plan)?;
     let (sha256, size) = tee.finish();
     let unpacked = members_len(content)?;
-    let part =
-        Part { path, size, unpacked, sha256, required: plan.required, privileged: plan.privileged, verity: None };
+    let part = Part {
+        path,
+        size,
+        unpacked,
+        sha256,
+        required: plan.required,
+        privileged: plan.privileged,
+        extra: false,
+        verity: None,
+    };
     Ok(EncodedPart { part, content: content.clone(), hashes: None })
 }
 
@@ -138,7 +146,7 @@ fn check_rights(tree: &Tree, plan: &PackagePlan) -> Result<()> {
 fn encoded(path: String, file: File, unpacked: u64, required: bool, privileged: bool) -> Result<EncodedPart> {
     let content = spanned(file, &path)?;
     let sha256 = digest::content(&content)?;
-    let part = Part { path, size: content.len(), unpacked, sha256, required, privileged, verity: None };
+    let part = Part { path, size: content.len(), unpacked, sha256, required, privileged, extra: false, verity: None };
     Ok(EncodedPart { part, content, hashes: None })
 }
 

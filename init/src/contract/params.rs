@@ -4,8 +4,10 @@
 //! them to init's environment, and more than 32 unknown options without one
 //! make it panic.
 
+mod foreign;
 mod table;
 
+pub use foreign::foreign;
 pub use table::TABLE;
 
 pub const MODE: &str = "live.mode";
@@ -72,6 +74,8 @@ pub enum Reading {
     When(&'static str, &'static str),
     /// A value that begins with the first begins with the second instead.
     Begin(&'static str, &'static str),
+    /// Only what stands before that character.
+    Before(char),
     /// A value without a unit has this one.
     Unit(&'static str),
 }
@@ -82,6 +86,7 @@ impl Reading {
             Self::Fixed(ours) => Some(ours.into()),
             Self::When(theirs, ours) => (value == theirs).then(|| ours.into()),
             Self::Begin(theirs, ours) => value.strip_prefix(theirs).map(|rest| [ours, rest].concat()),
+            Self::Before(end) => value.split(end).next().map(Into::into),
             Self::Unit(unit) if value.bytes().all(|c| c.is_ascii_digit()) => Some([value, unit].concat()),
             Self::Same | Self::Unit(_) => Some(value.into()),
         }
@@ -119,6 +124,9 @@ pub fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod lines;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::contract::BootId;
 use crate::probe::Finding;
-use crate::superblock::Superblock;
+use crate::superblock::{Partition, Superblock};
 use crate::worker::PATIENCE;
 
 /// Made by the kernel out of memory or of other devices, and never a medium
@@ -24,6 +24,10 @@ pub(crate) struct Disk {
     pub devpath: String,
     /// Of a partition: the disk it is on.
     pub whole: Option<String>,
+    /// It can be taken out, or its bus is made for that.
+    pub removable: bool,
+    /// What the partition table calls it.
+    pub partition: Partition,
     /// When it was seen, or its medium changed.
     pub since: Instant,
     pub finding: Option<Finding>,
@@ -39,10 +43,14 @@ impl Disk {
         let (name, parent) = (next()?, next()?);
         let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let whole = (parent != "block").then_some(parent);
+        let disk = if whole.is_some() { devpath.rsplit_once('/')?.0 } else { devpath };
+        let says = fs::read_to_string(format!("/sys{disk}/removable")).unwrap_or_default();
         (!SKIPPED.contains(&kind)).then(|| Self {
             name,
             devpath: devpath.into(),
             whole,
+            removable: says.trim() == "1" || matches!(bus(devpath), "usb" | "mmc"),
+            partition: Partition::default(),
             since: Instant::now(),
             finding: None,
             bad: None,
@@ -66,6 +74,12 @@ impl Disk {
         self.finding.is_none() && self.since.elapsed() >= PATIENCE
     }
 
+    /// Bytes, as the kernel knows now.
+    pub(crate) fn len(&self) -> Option<u64> {
+        let sectors = fs::read_to_string(format!("/sys{}/size", self.devpath)).ok()?;
+        sectors.trim().parse::<u64>().ok()?.checked_mul(512)
+    }
+
     /// For the person who looks for their medium in the list.
     pub(crate) fn describe(&self, ours: Option<BootId>) -> String {
         let mut text = format!("/dev/{}", self.name);
@@ -77,7 +91,7 @@ impl Disk {
             Some(Finding::Error(why)) => {
                 let _ = write!(text, " cannot be read: {why}");
             }
-            Some(Finding::Found(Superblock { fs, label, uuid, boot_id })) => {
+            Some(Finding::Found(Superblock { fs, label, uuid, boot_id, .. })) => {
                 let _ = write!(text, " {} LABEL={} UUID={uuid}", fs.name(), label.escape_ascii());
                 match boot_id {
                     Some(id) if Some(*id) != ours => {
@@ -90,9 +104,14 @@ impl Disk {
                 }
             }
         }
-        let sectors = fs::read_to_string(format!("/sys{}/size", self.devpath)).unwrap_or_default();
-        if let Ok(sectors) = sectors.trim().parse::<u64>() {
-            let _ = write!(text, ", {} MiB", sectors >> 11);
+        if !self.partition.label.is_empty() {
+            let _ = write!(text, " PARTLABEL={}", self.partition.label.escape_ascii());
+        }
+        if !self.partition.uuid.is_empty() {
+            let _ = write!(text, " PARTUUID={}", self.partition.uuid);
+        }
+        if let Some(len) = self.len() {
+            let _ = write!(text, ", {} MiB", len >> 20);
         }
         let _ = write!(text, ", {}", bus(&self.devpath));
         if let Some(why) = &self.bad {
@@ -153,6 +172,7 @@ mod tests {
             label: b"\x1b[2J\nA".into(),
             uuid: String::new(),
             boot_id,
+            len: 0,
         }));
         let text = disk.describe(Some(BootId::new([2; 16])));
         assert!(text.contains(r"LABEL=\x1b[2J\nA"), "{text}");

@@ -8,10 +8,11 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::MsFlags;
 use nix::sys::stat::Mode;
 
-use super::Spec;
 use super::spec::inside;
+use super::{Spec, cut_short};
 use crate::contract::run;
 use crate::devices::Devices;
+use crate::fault::{Code, Fault};
 use crate::loopdev;
 use crate::mounts::Mounted;
 use crate::superblock::{self, Fs};
@@ -40,18 +41,23 @@ impl IsoFile {
 }
 
 /// Mounts the medium that is in the file, on whose partition is mounted already.
-pub(super) fn mount(devices: &mut Devices, holder: &Path, path: &str) -> Result<Mounted, String> {
-    let file = open_below(holder, path).map_err(|e| format!("it has no /{path} ({})", e.desc()))?;
-    let size = file.metadata().map_err(|e| format!("/{path}: {e}"))?.len();
+pub(super) fn mount(devices: &mut Devices, device: &str, path: &str) -> Result<Mounted, Fault> {
+    let failed = |why: String| Fault::new(Code::Mount, format!("{device}: {why}"));
+    let file =
+        open_below(Path::new(run::HOLDER), path).map_err(|e| failed(format!("it has no /{path} ({})", e.desc())))?;
+    let size = file.metadata().map_err(|e| failed(format!("/{path}: {e}")))?.len();
     match superblock::probe(&file, size) {
+        Ok(Some(found)) if found.len > size => {
+            return Err(cut_short(&format!("/{path} on {device}"), size, found.len));
+        }
         Ok(Some(found)) if found.fs == Fs::Iso9660 => {}
-        Ok(_) => return Err(format!("/{path} is not an ISO 9660 image")),
-        Err(e) => return Err(format!("/{path} cannot be read: {e}")),
+        Ok(_) => return Err(failed(format!("/{path} is not an ISO 9660 image"))),
+        Err(e) => return Err(failed(format!("/{path} cannot be read: {e}"))),
     }
     devices.need(&["loop", Fs::Iso9660.kmod_alias()]);
-    let bound = loopdev::bind_file(&file, path.as_bytes()).map_err(|why| format!("/{path}: {why}"))?;
+    let bound = loopdev::bind_file(&file, path.as_bytes()).map_err(|why| failed(format!("/{path}: {why}")))?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    Mounted::new(&bound.path, run::MEDIUM, Fs::Iso9660.name(), flags, "")
+    Mounted::new(&bound.path, run::MEDIUM, Fs::Iso9660.name(), flags, "").map_err(failed)
 }
 
 /// Whether it is there is asked in the same way for `FILE=`.

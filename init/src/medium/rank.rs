@@ -43,14 +43,7 @@ impl Wanted {
         if self.ours_only && found.boot_id.is_some_and(|id| Some(id) != self.boot_id) {
             return None;
         }
-        self.specs.iter().position(|spec| match spec {
-            Spec::Id(id) => found.boot_id == Some(*id),
-            Spec::Label(label) => found.label == *label,
-            Spec::Uuid(uuid) => found.uuid.eq_ignore_ascii_case(uuid),
-            Spec::Device(name) => disk.name == *name,
-            // Only a mount tells, and every candidate is mounted.
-            Spec::File(_) => true,
-        })
+        self.specs.iter().position(|spec| spec.names(disk))
     }
 
     pub(super) fn named_by(&self, disk: &Disk) -> Option<Spec> {
@@ -67,6 +60,24 @@ impl Wanted {
             }
             _ => false,
         })
+    }
+}
+
+impl Spec {
+    /// Whether it may be this one, by all that is known without a mount.
+    pub(crate) fn names(&self, disk: &Disk) -> bool {
+        let found = |is: &dyn Fn(&Superblock) -> bool| disk.found().is_some_and(is);
+        match self {
+            Self::Id(id) => found(&|found| found.boot_id == Some(*id)),
+            Self::Label(label) => found(&|found| found.label == *label),
+            Self::Uuid(uuid) => found(&|found| found.uuid.eq_ignore_ascii_case(uuid)),
+            Self::PartUuid(uuid) => disk.partition.uuid.eq_ignore_ascii_case(uuid),
+            Self::PartLabel(label) => disk.partition.label == *label,
+            Self::Device(name) => disk.name == *name,
+            Self::Removable => disk.removable,
+            // Only a mount tells, and every candidate is mounted.
+            Self::File(_) => true,
+        }
     }
 }
 
@@ -93,10 +104,11 @@ pub(super) fn rank(wanted: &Wanted, disks: &[Disk]) -> Option<usize> {
     (!better_may_come).then_some(at)
 }
 
-/// The place among the specs, partitions before disks, and then by name, so
+/// The place among the specs, our build before others, partitions before disks, and then by name, so
 /// that two that are alike are chosen between in the same way at every boot.
-fn key<'a>(wanted: &Wanted, disk: &'a Disk) -> Option<(usize, bool, &'a str)> {
-    Some((wanted.place(disk)?, disk.whole.is_none(), disk.name.as_str()))
+fn key<'a>(wanted: &Wanted, disk: &'a Disk) -> Option<(usize, bool, bool, &'a str)> {
+    let is_ours = wanted.boot_id.is_some() && disk.found()?.boot_id == wanted.boot_id;
+    Some((wanted.place(disk)?, !is_ours, disk.whole.is_none(), disk.name.as_str()))
 }
 
 /// Another disk that is as good as the chosen one.
@@ -112,7 +124,7 @@ mod tests {
     use super::*;
     use crate::contract::Mode;
     use crate::probe::Finding;
-    use crate::superblock::Fs;
+    use crate::superblock::{Fs, Partition};
     use std::time::{Duration, Instant};
 
     const OURS: BootId = BootId::new([1; 16]);
@@ -121,7 +133,7 @@ mod tests {
     fn disk(path: &str, label: &str, boot_id: Option<BootId>) -> Disk {
         let mut disk = Disk::new(&format!("/devices/x/block/{path}")).unwrap();
         let uuid = "AB-cd".to_owned();
-        disk.finding = Some(Finding::Found(Superblock { fs: Fs::Iso9660, label: label.into(), uuid, boot_id }));
+        disk.finding = Some(Finding::Found(Superblock { fs: Fs::Iso9660, label: label.into(), uuid, boot_id, len: 0 }));
         disk
     }
 
@@ -175,8 +187,25 @@ mod tests {
         let taken = |specs: &[Spec]| rank(&Wanted::new(specs, Some(&facts())), &disks).map(|at| disks[at].name.clone());
         assert_eq!(taken(&[Spec::Label(b"A".into())]).as_deref(), Some("sda"));
         assert_eq!(taken(&[Spec::Device("sdb".into())]).as_deref(), Some("sdb"));
-        assert_eq!(taken(&[Spec::Label(b"none".into()), Spec::Uuid("ab-CD".into())]).as_deref(), Some("sda"));
+        // What fits both is ours.
+        assert_eq!(taken(&[Spec::Label(b"none".into()), Spec::Uuid("ab-CD".into())]).as_deref(), Some("sdb"));
         assert_eq!(taken(&[Spec::Uuid("other".into())]), None);
+    }
+
+    #[test]
+    fn a_partition_is_found_by_what_its_table_calls_it() {
+        let named = |path: &str, uuid: &str, label: &str| {
+            let partition = Partition { uuid: uuid.into(), label: label.into() };
+            Disk { partition, ..disk(path, "", None) }
+        };
+        let mut stick = disk("sdc/sdc1", "", None);
+        stick.removable = true;
+        let disks = [named("sda/sda1", "1234abcd-01", ""), named("sdb/sdb1", "", "live"), stick];
+        let taken = |spec: Spec| rank(&Wanted::new(&[spec], None), &disks).map(|at| disks[at].name.clone());
+        assert_eq!(taken(Spec::PartUuid("1234ABCD-01".into())).as_deref(), Some("sda1"));
+        assert_eq!(taken(Spec::PartLabel("live".into())).as_deref(), Some("sdb1"));
+        assert_eq!(taken(Spec::Removable).as_deref(), Some("sdc1"));
+        assert_eq!(taken(Spec::PartLabel("Live".into())), None);
     }
 
     #[test]

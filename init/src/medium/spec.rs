@@ -10,6 +10,10 @@ pub(crate) enum Spec {
     /// Bytes: a label's encoding is its file system's affair.
     Label(Vec<u8>),
     Uuid(String),
+    PartUuid(String),
+    PartLabel(Vec<u8>),
+    /// Whatever can be taken out and has a manifest.
+    Removable,
     /// Below /dev.
     Device(String),
     /// Whatever holds this file, relative to its root.
@@ -18,6 +22,10 @@ pub(crate) enum Spec {
 
 impl Spec {
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        // live-boot has a second one, for USB alone.
+        if matches!(text, "removable" | "removable-usb") {
+            return Some(Self::Removable);
+        }
         let (key, value) = match text.strip_prefix("/dev/") {
             Some(name) => match name.strip_prefix("disk/by-") {
                 Some(link) => link.split_once('/')?,
@@ -33,6 +41,8 @@ impl Spec {
             "ID" => Self::Id(value.parse().ok()?),
             "LABEL" | "label" => Self::Label(unescape(value)),
             "UUID" | "uuid" => Self::Uuid(value.into()),
+            "PARTUUID" | "partuuid" => Self::PartUuid(value.into()),
+            "PARTLABEL" | "partlabel" => Self::PartLabel(unescape(value)),
             "FILE" => Self::File(inside(value).filter(|path| !path.is_empty())?),
             _ => return None,
         })
@@ -66,6 +76,9 @@ impl fmt::Display for Spec {
             Self::Id(id) => write!(f, "ID={id}"),
             Self::Label(label) => write!(f, "LABEL={}", label.escape_ascii()),
             Self::Uuid(uuid) => write!(f, "UUID={uuid}"),
+            Self::PartUuid(uuid) => write!(f, "PARTUUID={uuid}"),
+            Self::PartLabel(label) => write!(f, "PARTLABEL={}", label.escape_ascii()),
+            Self::Removable => f.write_str("removable"),
             Self::Device(name) => write!(f, "/dev/{name}"),
             Self::File(path) => write!(f, "FILE=/{path}"),
         }
@@ -94,7 +107,11 @@ mod tests {
             ("LABEL=", None),
             ("/dev/", None),
             ("/dev/disk/by-path/x", None),
-            ("PARTUUID=1", None),
+            ("PARTUUID=1234abcd-01", Some(Spec::PartUuid("1234abcd-01".into()))),
+            (r"PARTLABEL=my\x20part", Some(Spec::PartLabel(b"my part".into()))),
+            ("/dev/disk/by-partlabel/a", Some(Spec::PartLabel(b"a".into()))),
+            ("removable", Some(Spec::Removable)),
+            ("PARTUUID=", None),
             ("", None),
         ] {
             assert_eq!(Spec::parse(text), spec, "{text}");

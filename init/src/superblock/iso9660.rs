@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Device, Fs, Superblock, trimmed};
+use super::{Device, Fs, Superblock, le16, le32, trimmed};
 use crate::contract::BootId;
 
 const SECTOR: u64 = 2048;
@@ -35,6 +35,8 @@ fn primary(descriptor: &[u8; 2048]) -> Superblock {
         uuid = date(creation);
     }
     let mut superblock = Superblock::new(Fs::Iso9660, trimmed(&descriptor[40..72]), uuid);
+    // Clause 8.4.8 and 8.4.12, each in both byte orders.
+    superblock.len = u64::from(le32(descriptor, 80)) * u64::from(le16(descriptor, 128));
     superblock.boot_id = str::from_utf8(volume_set).ok().and_then(BootId::from_volume_set);
     superblock
 }

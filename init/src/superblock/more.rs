@@ -11,6 +11,17 @@ pub(super) fn squashfs(device: &Device) -> io::Result<Option<Superblock>> {
     Ok(known.then(|| Superblock::new(Fs::Squashfs, Vec::new(), String::new())))
 }
 
+/// The LUKS2 On-Disk Format Specification, 3.1; LUKS1 has the same magic and UUID, and no label.
+pub(super) fn luks(device: &Device) -> io::Result<Option<Superblock>> {
+    let Some(block) = device.read::<208>(0)? else { return Ok(None) };
+    if &block[..6] != b"LUKS\xba\xbe" {
+        return Ok(None);
+    }
+    let label = if block[7] == 2 { c_str(&block[24..72]) } else { Vec::new() };
+    let uuid = String::from_utf8_lossy(&c_str(&block[168..208])).into_owned();
+    Ok(Some(Superblock::new(Fs::Luks, label, uuid)))
+}
+
 /// struct erofs_super_block of fs/erofs/erofs_fs.h.
 pub(super) fn erofs(device: &Device) -> io::Result<Option<Superblock>> {
     let Some(block) = device.read::<128>(1024)? else { return Ok(None) };
@@ -108,12 +119,13 @@ mod tests {
     #[test]
     fn each_is_known_by_its_magic_with_label_and_uuid() {
         let id = "4f059f4c-340c-4134-8853-7754470d6524";
-        let rows: [(Fs, &str, &str, &[Piece]); 7] = [
+        let rows: [(Fs, &str, &str, &[Piece]); 8] = [
             (Fs::Xfs, "xlabel", id, &[(0, b"XFSB"), (32, ID), (108, b"xlabel")]),
             (Fs::Erofs, "elabel", id, &[(1024, &[0xe2, 0xe1, 0xf5, 0xe0]), (1072, ID), (1088, b"elabel")]),
             (Fs::F2fs, "f\u{e9}", id, &[(1024, &[0x10, 0x20, 0xf5, 0xf2]), (1132, ID), (1148, b"f\0\xe9\0")]),
             (Fs::Btrfs, "blabel", id, &[(0x10040, b"_BHRfS_M"), (0x10020, ID), (0x1012b, b"blabel")]),
             (Fs::Squashfs, "", "", &[(0, b"hsqs"), (28, &[4])]),
+            (Fs::Luks, "secret", id, &[(0, b"LUKS\xba\xbe"), (7, &[2]), (24, b"secret"), (168, id.as_bytes())]),
             (
                 Fs::Ntfs,
                 "",

@@ -2,7 +2,7 @@
 //! (`rd.*`, `root=live:`), live-boot, casper, archiso, Tiny Core, grml, Slax,
 //! initramfs-tools and the kernel.
 
-use super::Reading::{Begin, Fixed, Same, Unit, When};
+use super::Reading::{Before, Begin, Fixed, Same, Unit, When};
 use super::{
     AUTOLOGIN, Alias, BLACKLIST, BREAK, CHECK, DIR, EJECT, EMERGENCY, HOSTNAME, INIT, ISO, ISO_DEVICE, KEYMAP, LAYERS,
     LOCALE, LOG, MEDIUM, MODE, MODULES, PERSIST, PERSIST_RESET, PERSIST_RO, Param, RAM, RAM_SIZE, Reading, SHELL,
@@ -49,7 +49,8 @@ pub static TABLE: &[Param] = &[
         MEDIUM,
         "SPEC[,SPEC...]",
         "the image's boot-id, then its label",
-        "where the medium is: ID=, LABEL=, UUID=, a device's path, FILE= for whatever holds that file; best first",
+        "where the medium is: ID=, LABEL=, UUID=, PARTLABEL=, PARTUUID=, a device's path, FILE= for whatever holds that file, \
+         removable for whatever can be taken out; best first",
         &[
             alias("root", Begin("live:CDLABEL=", "LABEL=")),
             alias("root", Begin("live:", "")),
@@ -75,6 +76,7 @@ pub static TABLE: &[Param] = &[
             alias("isofrom", Same),
             alias("img_loop", Same),
             alias("isoboot", Same),
+            alias("iso", Same),
         ],
     ),
     param(ISO_DEVICE, "SPEC", "", "the partition that holds the ISO file", &[alias("img_dev", Same)]),
@@ -85,7 +87,7 @@ pub static TABLE: &[Param] = &[
         "the directory of the medium that the manifest stands in",
         &[alias("rd.live.dir", Same), alias("live-media-path", Same), alias("archisobasedir", Same)],
     ),
-    planned(
+    param(
         LAYERS,
         "NAME[,-NAME...]",
         "",
@@ -102,7 +104,7 @@ pub static TABLE: &[Param] = &[
             alias("rootdelay", Same),
             alias("rootwait", Fixed("0")),
             alias("live-media-timeout", Same),
-            alias("waitusb", Same),
+            alias("waitusb", Before(':')),
             alias("usbdelay", Same),
         ],
     ),
@@ -135,7 +137,7 @@ pub static TABLE: &[Param] = &[
         "size of the tmpfs that changes go to in overlay mode",
         &[alias("overlay-size", Same), alias("cow_spacesize", Same), alias("rd.live.overlay.size", Unit("M"))],
     ),
-    planned(
+    param(
         PERSIST,
         "off|auto|required|SPEC[:DIR]",
         "off",
@@ -146,12 +148,30 @@ pub static TABLE: &[Param] = &[
             alias("perch", Fixed("auto")),
             alias("cow_label", Begin("", "LABEL=")),
             alias("cow_device", Same),
-            alias("cow_directory", Same),
+            alias("cow_directory", Begin("", "/")),
+            alias("nopersistence", Fixed("off")),
+            alias("nopersistent", Fixed("off")),
+            alias("persistence-label", Begin("", "LABEL=")),
+            alias("persistence-media", Same),
+            alias("rd.live.overlay", When("none", "off")),
+            alias("rd.live.overlay", Same),
             alias("rd.overlay", Same),
         ],
     ),
-    planned(PERSIST_RO, "yes|no", "no", "use what was kept, keep nothing new", &[]),
-    planned(PERSIST_RESET, "yes|no", "no", "set aside what was kept and begin anew", &[]),
+    param(
+        PERSIST_RO,
+        "yes|no",
+        "no",
+        "use what was kept, keep nothing new",
+        &[alias("rd.live.overlay.readonly", Fixed("yes")), alias("persistence-read-only", Fixed("yes"))],
+    ),
+    param(
+        PERSIST_RESET,
+        "yes|no",
+        "no",
+        "set aside what was kept and begin anew",
+        &[alias("rd.live.overlay.reset", Fixed("yes"))],
+    ),
     param(
         CHECK,
         "off|fast|full",
@@ -193,7 +213,12 @@ pub static TABLE: &[Param] = &[
         "NAME[,NAME...]",
         "",
         "kernel modules that no device gets",
-        &[alias("modprobe.blacklist", Same), alias("module_blacklist", Same), alias("rd.driver.blacklist", Same)],
+        &[
+            alias("modprobe.blacklist", Same),
+            alias("module_blacklist", Same),
+            alias("rd.driver.blacklist", Same),
+            alias("blacklist", Same),
+        ],
     ),
     param(
         BREAK,
@@ -252,11 +277,11 @@ pub static TABLE: &[Param] = &[
             alias("verbose", Fixed("info")),
         ],
     ),
-    planned(HOSTNAME, "NAME", "", "the system's name", &[alias("hostname", Same)]),
-    planned(USER, "NAME", "", "the live user", &[alias("username", Same)]),
-    planned(LOCALE, "LOCALE", "", "language and country", &[alias("locale.LANG", Same)]),
-    planned(KEYMAP, "KEYMAP", "", "the consoles' keyboard", &[alias("vconsole.keymap", Same)]),
-    planned(TIMEZONE, "ZONE", "", "where the clock stands", &[]),
+    planned(HOSTNAME, "NAME", "", "the system's name", &[alias("hostname", Same), alias("host", Same)]),
+    planned(USER, "NAME", "", "the live user", &[alias("username", Same), alias("user", Same)]),
+    planned(LOCALE, "LOCALE", "", "language and country", &[alias("locale.LANG", Same), alias("lang", Same)]),
+    planned(KEYMAP, "KEYMAP", "", "the consoles' keyboard", &[alias("vconsole.keymap", Same), alias("kmap", Same)]),
+    planned(TIMEZONE, "ZONE", "", "where the clock stands", &[alias("tz", Same)]),
     planned(AUTOLOGIN, "yes|no", "no", "log the live user in", &[]),
     param(INIT, "PATH", "", "the program to hand over to, before the usual ones", &[]),
 ];
