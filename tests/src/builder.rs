@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::oracle::{Tool, or_skip};
 use crate::vm::Kernel;
+use crate::vmlinux;
 
 /// The command that `cargo xtask test` built, with its toybox in it.
 pub fn liveroot() -> Result<Option<PathBuf>> {
@@ -29,6 +30,7 @@ pub struct Image {
     pub iso: PathBuf,
     /// Where the medium's own files are, unpacked by another tool than ours.
     files: PathBuf,
+    vmlinux: OnceLock<Result<PathBuf, String>>,
 }
 
 impl Image {
@@ -57,7 +59,7 @@ impl Image {
         }
         fs::create_dir(&files)?;
         succeed(bsdtar.command().arg("-xf").arg(&iso).arg("-C").arg(&files))?;
-        Ok(Self { iso, files })
+        Ok(Self { iso, files, vmlinux: OnceLock::new() })
     }
 
     /// A file of the medium.
@@ -70,6 +72,21 @@ impl Image {
     /// Where they all are.
     pub fn files(&self) -> &Path {
         &self.files
+    }
+
+    /// The same without the kernel's own decompressor: under TCG that is at
+    /// /init in a third of the time.
+    pub fn vmlinux(&self, cmdline: &str) -> Result<Kernel> {
+        let made = self.vmlinux.get_or_init(|| {
+            let dir = self.files.with_extension("vmlinux");
+            let make = || {
+                fs::create_dir_all(&dir)?;
+                vmlinux::extract(&self.file("boot/vmlinuz")?, &dir)
+            };
+            make().map_err(|error: anyhow::Error| format!("{error:#}"))
+        });
+        let vmlinuz = made.clone().map_err(|error| anyhow!(error))?;
+        Ok(Kernel { vmlinuz, ..self.kernel(cmdline)? })
     }
 
     /// The image's own kernel and initramfs, for QEMU to load directly.

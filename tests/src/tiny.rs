@@ -4,16 +4,30 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-use crate::builder::root;
+use crate::builder::{Image, root};
 use crate::oracle::or_skip;
 
 const BIG: usize = 8 << 20;
 
-/// Puts it where tests/profiles/verity.toml takes it from.
-pub fn make_root() -> Result<Option<()>> {
+/// An image of one of the profiles whose root it is.
+pub fn image(profile: &'static str) -> Result<Option<Arc<Image>>> {
+    // One root, for all that want it.
+    static MADE: Mutex<Option<bool>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_there = match *made {
+        Some(is_there) => is_there,
+        None => *made.insert(make_root()?.is_some()),
+    };
+    drop(made);
+    if is_there { Image::of(profile) } else { Ok(None) }
+}
+
+/// Puts it where the profiles take it from.
+fn make_root() -> Result<Option<()>> {
     let toybox = std::env::var_os("LIVEROOT_TOYBOX").map(PathBuf::from);
     let Some(toybox) = or_skip(toybox, "toybox (LIVEROOT_TOYBOX)", "`cargo xtask test` sets that")? else {
         return Ok(None);

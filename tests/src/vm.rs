@@ -1,6 +1,7 @@
 //! A virtual machine under QEMU, as a value first and a running guest then.
 //! The machine is `liveroot boot`'s; what only tests want of one is added here.
 
+mod disk;
 mod guest;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 
 use ::builder::boot;
 pub use ::builder::boot::{Accel, Arch, Firmware, Kernel};
+pub use disk::{Bus, Content, Disk};
 pub use guest::{Ended, Guest};
 
 /// How the image is attached.
@@ -21,6 +23,8 @@ pub enum Attach {
     Usb,
     /// A USB stick that is not there yet: [`Guest::plug`].
     UsbLater,
+    /// It is not there, or among the machine's other disks.
+    Absent,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +39,10 @@ pub struct Machine {
     pub order: &'static str,
     /// Another disk: a virtio one, with the serial number "second".
     pub second: Option<PathBuf>,
+    /// More of them, well or not.
+    pub disks: Vec<Disk>,
+    /// It has USB ports.
+    pub usb: bool,
 }
 
 impl Machine {
@@ -49,6 +57,8 @@ impl Machine {
             memory_mib: 1024,
             order: "report",
             second: None,
+            disks: Vec::new(),
+            usb: false,
         }
     }
 
@@ -70,6 +80,11 @@ impl Machine {
     #[must_use]
     pub fn with_second(self, disk: &Path) -> Self {
         Self { second: Some(disk.to_owned()), ..self }
+    }
+
+    #[must_use]
+    pub fn with_disks(self, disks: Vec<Disk>) -> Self {
+        Self { disks, usb: true, ..self }
     }
 
     /// Starts it, when fewer than two others run in this process.
@@ -95,7 +110,13 @@ impl Machine {
             qemu.args(["-device", "virtio-blk-pci,drive=second,serial=second"]);
         }
         if *attach == Attach::UsbLater {
-            qemu.args(boot::Attach::Usb.drive(image)?).args(["-device", "qemu-xhci,id=usb"]);
+            qemu.args(boot::Attach::Usb.drive(image)?);
+        }
+        if self.usb || *attach == Attach::UsbLater {
+            qemu.args(["-device", "qemu-xhci,id=usb"]);
+        }
+        for (number, disk) in self.disks.iter().enumerate() {
+            qemu.args(disk.arguments(number)?);
         }
         Ok(qemu)
     }
@@ -107,7 +128,7 @@ impl Attach {
             Self::Cdrom => Some(boot::Attach::Cdrom),
             Self::Virtio => Some(boot::Attach::Virtio),
             Self::Usb => Some(boot::Attach::Usb),
-            Self::UsbLater => None,
+            Self::UsbLater | Self::Absent => None,
         }
     }
 }

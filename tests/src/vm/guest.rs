@@ -80,6 +80,16 @@ impl Guest {
         self.qmp.execute("device_add", &stick).map(drop)
     }
 
+    /// From now on the machine's disk of that number takes requests, and answers
+    /// none in any time that matters.
+    pub fn hang(&mut self, disk: usize) -> Result<()> {
+        let limits = json!({
+            "device": format!("disk{disk}"),
+            "bps": 1, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+        });
+        self.qmp.execute("block_set_io_throttle", &limits).map(drop)
+    }
+
     /// Pulls the USB stick, and comes back when it is gone.
     pub fn pull(&mut self) -> Result<()> {
         self.qmp.execute("device_del", &json!({ "id": "stick" }))?;

@@ -4,11 +4,14 @@
 
 mod aarch64;
 mod damaged;
+mod faults;
 mod initramfs;
 mod iso_file;
 mod isofs;
+mod layers;
 mod matrix;
 mod overlay;
+mod persist;
 mod ram;
 mod secure_boot;
 mod stick;

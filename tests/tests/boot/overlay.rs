@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use harness::builder::Image;
+use harness::tiny;
 use harness::vm::{self, Attach, Guest, Machine};
 
 use crate::{BOOT, SOON, check_status};
@@ -29,6 +30,23 @@ fn it_goes_on_from_memory_when_its_medium_is_pulled() -> Result<()> {
     guest.pull()?;
     assert_eq!(guest.report("unreadable", BOOT)?, "0", "files that cannot be read any more");
     guest.passed(SOON)
+}
+
+#[test]
+fn a_medium_that_is_pulled_under_its_system_is_told_of() -> Result<()> {
+    let Some(image) = tiny::image("tiny")? else { return Ok(()) };
+    for (policy, kernel) in [("reboot:1", "reboot: Restarting system"), ("poweroff", "reboot: Power down")] {
+        let kernel_line = image.vmlinux(&format!("console=ttyS0 no_timer_check live.emergency={policy}"))?;
+        let accel = vm::accel(&image.file("boot/vmlinuz")?);
+        let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel_line).with_order("report-pulled");
+        let mut guest = machine.start(accel)?;
+        guest.report("waiting", BOOT)?;
+        guest.pull()?;
+        let fault = guest.console.expect("liveroot: E_PULLED ", SOON)?;
+        assert!(fault.contains("/dev/sda was pulled"), "{fault}");
+        guest.console.wait("the policy", SOON, |text| text.contains(kernel).then_some(()))?;
+    }
+    Ok(())
 }
 
 #[test]

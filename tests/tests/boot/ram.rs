@@ -44,7 +44,7 @@ fn is_not_taken_for_another(attach: Attach) -> Result<()> {
     let device = match attach {
         Attach::Cdrom => "sr0",
         Attach::Virtio => "vda",
-        Attach::Usb | Attach::UsbLater => "sda",
+        Attach::Usb | Attach::UsbLater | Attach::Absent => "sda",
     };
     guest.console.wait("the rescue screen to name the device", SOON, |text| {
         let screen = &text[text.find("Devices:")?..];

@@ -15,14 +15,7 @@ const ROOT: &str = "live/root.squashfs";
 const HASHES: &str = "live/root.verity";
 
 fn image() -> Result<Option<Arc<Image>>> {
-    // One of each, for all tests that want it.
-    static MADE: std::sync::Mutex<Option<bool>> = std::sync::Mutex::new(None);
-    let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let is_there = match *made {
-        Some(is_there) => is_there,
-        None => *made.insert(tiny::make_root()?.is_some()),
-    };
-    if is_there { Image::of("verity") } else { Ok(None) }
+    tiny::image("verity")
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn waiting_for_a_wrong_label_ends_at_the_deadline() -> Result<()> {
 }
 
 /// The kernel's time in front of the line, in seconds since it started.
-fn stamp(log: &str, what: &str) -> Result<f64> {
+pub(crate) fn stamp(log: &str, what: &str) -> Result<f64> {
     let line = log.lines().find(|line| line.contains(what)).with_context(|| format!("no line `{what}`"))?;
     let stamp = line
         .split_once('[')

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use harness::builder::{Image, succeed};
 use harness::oracle::Tool;
 
-const INIT: u64 = 700 << 10;
+const INIT: u64 = 800 << 10;
 const INITRAMFS: u64 = 8 << 20;
 
 /// Past libtest's capture: the figures belong in every test run.

@@ -1,0 +1,125 @@
+//! Devices that never answer, that come late, that are many.
+
+use std::fs::File;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use harness::vm::{Bus, Disk, Guest};
+
+use super::{Run, Scene, WAITED, stopped, tell};
+use crate::waiting::stamp;
+use crate::{BOOT, SOON};
+
+#[test]
+fn a_hung_stick_is_told_of_at_the_deadline() -> Result<()> {
+    hung_alone("a_hung_stick_is_told_of_at_the_deadline", Bus::Usb)
+}
+
+#[test]
+fn a_hung_disk_is_told_of_at_the_deadline() -> Result<()> {
+    hung_alone("a_hung_disk_is_told_of_at_the_deadline", Bus::Virtio)
+}
+
+#[test]
+fn a_hung_stick_is_not_in_the_way_of_a_disk() -> Result<()> {
+    hung_beside("a_hung_stick_is_not_in_the_way_of_a_disk", Bus::Usb, Bus::Virtio)
+}
+
+#[test]
+fn a_hung_disk_is_not_in_the_way_of_a_disc() -> Result<()> {
+    hung_beside("a_hung_disk_is_not_in_the_way_of_a_disc", Bus::Virtio, Bus::Cdrom)
+}
+
+/// It hangs before the kernel looks for its devices, and not before: firmware
+/// would wait for it for ever.
+fn start_with_hung(scene: &Scene, hung: Bus, mut disks: Vec<Disk>, cmdline: &str) -> Result<Guest> {
+    let nothing = scene.path("nothing");
+    File::create(&nothing)?.set_len(64 << 20)?;
+    disks.insert(0, Disk::new(hung, &nothing));
+    let mut guest = scene.start(disks, cmdline, 512)?;
+    guest.console.expect("Linux version", BOOT)?;
+    guest.hang(0)?;
+    Ok(guest)
+}
+
+fn hung_alone(name: &str, hung: Bus) -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    let begun = Instant::now();
+    let guest = start_with_hung(&scene, hung, vec![], "live.timeout=5")?;
+    let (after, policy) = stopped(&guest, "E_TIMEOUT", &["does not answer"])?;
+    ensure!((4.0..=10.0).contains(&after), "the deadline was 5 s, and it came after {after:.1} s");
+    tell(name, &format!("E_TIMEOUT after {after:.1} s, then {policy}"), begun)
+}
+
+fn hung_beside(name: &str, hung: Bus, medium: Bus) -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    let begun = Instant::now();
+    let guest = start_with_hung(&scene, hung, vec![scene.whole(medium)], "")?;
+    guest.report("root", BOOT)?;
+    tell(name, "boots", begun)
+}
+
+macro_rules! late {
+    ($($name:ident: $run:ident, $seconds:literal;)*) => {$(
+        #[test]
+        fn $name() -> Result<()> {
+            late(stringify!($name), Run::$run, $seconds)
+        }
+    )*};
+}
+
+late! {
+    a_stick_at_once_is_taken_at_once: Whole, 0;
+    a_stick_after_a_second_is_taken_at_once: Whole, 1;
+    a_stick_after_five_seconds_is_taken_at_once: Always, 5;
+    a_stick_after_fifteen_seconds_is_taken_at_once: Whole, 15;
+    a_stick_after_twenty_nine_seconds_is_taken_at_once: Whole, 29;
+}
+
+/// Times are the guest's own, from its kernel's log.
+fn late(name: &str, run: Run, seconds: u64) -> Result<()> {
+    let Some(scene) = Scene::of("tiny", run)? else { return Ok(()) };
+    let begun = Instant::now();
+    let mut guest = scene.start_late("live.timeout=40")?;
+    guest.console.expect("Run /init", BOOT)?;
+    // Not a wait for something: the seconds are what is tested.
+    thread::sleep(Duration::from_secs(seconds));
+    guest.plug()?;
+    guest.console.expect("liveroot: medium: /dev/sda", WAITED)?;
+    let log = guest.console.text();
+    let (node, taken) = (stamp(&log, "[sda] Attached SCSI")?, stamp(&log, "liveroot: medium: /dev/sda")?);
+    ensure!(taken - node <= 0.5, "the node was there at {node}, and the medium was mounted at {taken}");
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)?;
+    tell(name, &format!("mounted {:.2} s after its node", taken - node), begun)
+}
+
+#[test]
+fn twenty_disks_of_junk_are_not_in_the_way() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    let begun = Instant::now();
+    let junk = scene.path("junk");
+    // What no file system's magic is in.
+    std::fs::write(&junk, vec![0x5a; 4 << 20])?;
+    let mut seconds = Vec::new();
+    for count in [1, 20] {
+        let mut disks: Vec<Disk> = (1..count).map(|_| Disk::new(Bus::Virtio, &junk)).collect();
+        disks.push(scene.whole(Bus::Virtio));
+        let mut guest = scene.start(disks, "", 512)?;
+        guest.report("root", BOOT)?;
+        guest.passed(SOON)?;
+        let log = guest.console.text();
+        let medium = guest.console.expect("liveroot: medium: /dev/", SOON)?;
+        let disk: String = medium.chars().take_while(char::is_ascii_lowercase).collect();
+        seconds.push(stamp(&log, "liveroot: medium: /dev/")? - stamp(&log, &format!("[{disk}] "))?);
+    }
+    ensure!(
+        seconds[1] <= seconds[0] + 0.5,
+        "with one disk {:.2} s after its node, with twenty {:.2} s",
+        seconds[0],
+        seconds[1]
+    );
+    let found = format!("found {:.2} s after its node alone, {:.2} s among 20", seconds[0], seconds[1]);
+    tell("twenty_disks_of_junk_are_not_in_the_way", &found, begun)
+}

@@ -1,0 +1,29 @@
+//! Media that give an error where they should give bytes, or give them slowly.
+
+use harness::vm::{Bus, Content, Disk};
+
+use super::rows;
+
+const ROOT: &str = "live/root.squashfs";
+const PACKAGE: &str = "live/packages/01-base.tar.xz";
+const NUMBERS: &[&str] = &["/dev/", "LBA ", "of root.squashfs", "3 more tries"];
+
+rows! {
+    one_read_error_of_the_manifest_is_nothing: Whole, "tiny", |s| s.unreadable(Bus::Virtio, "live/manifest", 0, Some(1)), "" => Booting(&[]);
+    three_read_errors_of_the_manifest_are_nothing: Always, "tiny", |s| s.unreadable(Bus::Virtio, "live/manifest", 0, Some(3)), "" => Booting(&["reading it again"]);
+    an_unreadable_manifest_is_named: Always, "tiny", |s| s.unreadable(Bus::Virtio, "live/manifest", 0, None), ""
+        => In("E_READ", &["/dev/vda", "LBA ", "of manifest"]);
+    two_read_errors_of_a_layer_that_is_checked_are_nothing: Whole, "tiny", |s| s.unreadable(Bus::Virtio, ROOT, 550, Some(2)), "live.check=full" => Booting(&[]);
+    an_unreadable_layer_is_named_when_it_is_checked: Always, "tiny", |s| s.unreadable(Bus::Virtio, ROOT, 550, None), "live.check=full" => In("E_READ", NUMBERS);
+    an_unreadable_layer_is_named_when_it_is_copied: Whole, "tiny", |s| s.unreadable(Bus::Virtio, ROOT, 1000, None), "live.toram" => In("E_READ", NUMBERS);
+    an_unreadable_head_of_a_layer_is_named_when_it_is_mounted: Always, "tiny", |s| s.unreadable(Bus::Virtio, ROOT, 0, None), "" => In("E_READ", NUMBERS);
+    an_unreadable_disc_is_named_like_a_disk: Whole, "tiny", |s| s.unreadable(Bus::Cdrom, ROOT, 550, None), "live.check=full live.timeout=30" => In("E_READ", &["/dev/sr0", "LBA "]);
+    an_unreadable_stick_is_named_like_a_disk: Whole, "tiny", |s| s.unreadable(Bus::Usb, ROOT, 550, None), "live.check=full live.timeout=30" => In("E_READ", &["/dev/sda", "LBA "]);
+    two_read_errors_of_a_package_are_nothing: Whole, "ram", |s| s.unreadable(Bus::Virtio, PACKAGE, 100, Some(2)), "" => Booting(&[]);
+    an_unreadable_package_is_named: Always, "ram", |s| s.unreadable(Bus::Virtio, PACKAGE, 100, None), ""
+        => In("E_READ", &["LBA ", "of packages/01-base.tar.xz"]);
+    a_slow_medium_is_waited_for: Always, "tiny", |s| {
+        let content = Content::Slow { file: s.image.iso.clone(), bytes_per_second: 2 << 20 };
+        Ok(vec![Disk { bus: Bus::Usb, content }])
+    }, "live.toram" => Booting(&["copying to memory: "]);
+}

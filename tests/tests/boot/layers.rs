@@ -1,0 +1,53 @@
+//! Several layers, and those that are used only where they are named.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use harness::builder::succeed;
+use harness::oracle::Tool;
+use harness::vm::Disk;
+
+use crate::faults::{Run, Scene};
+use crate::{BOOT, SOON, check_status};
+
+#[test]
+fn a_layer_that_is_named_lies_over_the_others() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    for (cmdline, extra, layers) in
+        [("live.layers=more", "from the layer", 2), ("", "", 1), ("live.layers=more,-more", "", 1)]
+    {
+        let mut guest = scene.start(with_extra_layer(&scene)?, cmdline, 512)?;
+        assert_eq!(guest.report("extra", BOOT)?, extra, "{cmdline}");
+        assert_eq!(guest.report("layer", SOON)?.split_whitespace().count(), layers, "{cmdline}");
+        check_status(&guest)?;
+        guest.passed(SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_layer_that_is_none_is_named() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Whole)? else { return Ok(()) };
+    let mut guest = scene.start(with_extra_layer(&scene)?, "live.layers=mroe", 512)?;
+    guest.console.expect("live.layers=mroe: this medium has no such part, only root more", BOOT)?;
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)
+}
+
+fn with_extra_layer(scene: &Scene) -> Result<Vec<Disk>> {
+    let pack = Tool::find("mksquashfs")?.context("squashfs-tools make this layer")?;
+    scene.edited(b"TEST_TINY", true, |edit| {
+        let (root, layer) = (scene.path("extra"), edit.file("more.squashfs"));
+        fs::create_dir_all(&root)?;
+        fs::write(root.join("from-extra"), "from the layer")?;
+        succeed(pack.command().arg(&root).arg(&layer).args(["-quiet", "-no-progress", "-comp", "zstd", "-noappend"]))?;
+        edit.manifest(|line| {
+            if line.starts_with("part ") {
+                format!("{line}\npart more.squashfs size=0 unpacked=0 sha256={} optional extra", "0".repeat(64))
+            } else {
+                line.to_owned()
+            }
+        })?;
+        edit.sign("more.squashfs")
+    })
+}
