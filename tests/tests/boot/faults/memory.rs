@@ -1,4 +1,5 @@
-//! Machines with little memory: they boot, or say what they need and have.
+//! Machines with little memory: they boot, or say what they need and have. With
+//! less than this, the kernel is out of memory before it has unpacked the initramfs.
 
 use std::time::Instant;
 
@@ -18,8 +19,6 @@ macro_rules! sizes {
 }
 
 sizes! {
-    ram_in_96: Always, "ram", 96, "";
-    ram_in_112: Whole, "ram", 112, "";
     ram_in_128: Whole, "ram", 128, "";
     ram_in_160: Always, "ram", 160, "";
     ram_in_192: Whole, "ram", 192, "";
@@ -28,8 +27,6 @@ sizes! {
     ram_in_1024: Whole, "ram", 1024, "";
     ram_on_a_tmpfs_in_128: Whole, "ram", 128, "live.ram=tmpfs";
     ram_on_a_tmpfs_in_192: Whole, "ram", 192, "live.ram=tmpfs";
-    toram_in_96: Always, "tiny", 96, "live.toram";
-    toram_in_112: Whole, "tiny", 112, "live.toram";
     toram_in_128: Whole, "tiny", 128, "live.toram";
     toram_in_160: Always, "tiny", 160, "live.toram";
     toram_in_192: Whole, "tiny", 192, "live.toram";
