@@ -19,15 +19,12 @@ macro_rules! sizes {
 }
 
 sizes! {
-    ram_in_128: Whole, "ram", 128, "";
     ram_in_160: Always, "ram", 160, "";
     ram_in_192: Whole, "ram", 192, "";
     ram_in_256: Whole, "ram", 256, "";
     ram_in_384: Whole, "ram", 384, "";
     ram_in_1024: Whole, "ram", 1024, "";
-    ram_on_a_tmpfs_in_128: Whole, "ram", 128, "live.ram=tmpfs";
     ram_on_a_tmpfs_in_192: Whole, "ram", 192, "live.ram=tmpfs";
-    toram_in_128: Whole, "tiny", 128, "live.toram";
     toram_in_160: Always, "tiny", 160, "live.toram";
     toram_in_192: Whole, "tiny", 192, "live.toram";
     toram_in_256: Whole, "tiny", 256, "live.toram";
