@@ -9,14 +9,14 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use ::builder::compress::{Codec, Decoder};
-use ::builder::{digest, newc as writer};
+use ::builder::{digest, microcode, newc as writer};
 use anyhow::{Context, Result, ensure};
 use harness::builder::{Image, root};
 use harness::newc::{Entry, archive};
 use harness::oracle::or_skip;
 use harness::vm::{self, Attach, Kernel, Machine};
 use harness::vmlinux;
-use tree::{Kind, Limits, Node, Provenance};
+use tree::{Kind, Limits, Node, Provenance, Tree, TreePath};
 
 use crate::BOOT;
 
@@ -183,6 +183,32 @@ fn every_codec_is_unpacked_as_our_threads_wrote_it() -> Result<()> {
     let read = read(segments.concat())?;
     assert_eq!(read.len(), 1 + segments.len());
     assert_eq!(seen.entries, read);
+    Ok(())
+}
+
+/// The kernel reads the early part before it can unpack anything, and unpacks it
+/// with all the rest, which is compressed behind it.
+#[test]
+fn microcode_stands_uncompressed_before_a_compressed_archive() -> Result<()> {
+    let Some(guest) = Guest::find()? else { return Ok(()) };
+    let from = Provenance::new("test");
+    let mut firmware = Tree::new();
+    for (path, len) in [("intel-ucode/06-0f-02", 2048), ("amd-ucode/microcode_amd.bin", 999)] {
+        firmware.insert_file(TreePath::new(path)?, 0o644, vec![b'u'; len].into(), from.clone())?;
+    }
+    let mut image = Vec::new();
+    writer::write_early(&microcode::early(&[(firmware, from)])?, &mut image)?;
+    let threads = NonZero::new(2).context("a number")?;
+    let mut main = "zstd:1".parse::<Codec>()?.encoder(Decoder::Kernel, threads, Vec::new())?;
+    main.write_all(&guest.base)?;
+    image.extend(main.finish()?);
+    let seen = Guest { base: image, ..guest }.boot(&[])?;
+    ensure!(seen.log.is_empty(), "{}", seen.log);
+    for (name, len) in [("GenuineIntel.bin", 2048), ("AuthenticAMD.bin", 999)] {
+        let path = format!("kernel/x86/microcode/{name}");
+        let told = seen.entries.get(&path).with_context(|| format!("no {path}"))?;
+        ensure!(told.starts_with(&format!("81a4 0 0 0 1 {len} 0:0")), "{path}: {told}");
+    }
     Ok(())
 }
 
