@@ -14,7 +14,9 @@ mod eject;
 pub mod facts;
 mod fault;
 pub mod glob;
+
 mod handover;
+pub mod in_turn;
 mod kmod;
 pub mod kmods;
 mod log;

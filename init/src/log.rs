@@ -75,7 +75,7 @@ macro_rules! debug { ($($arg:tt)*) => { $crate::log::write($crate::log::Level::D
 pub(crate) use {debug, error, info, warning as warn};
 
 fn lock() -> MutexGuard<'static, Log> {
-    // There is one thread, so a lock that is taken was taken before a panic.
+    // Who panicked with it has written its line, or never will.
     LOG.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

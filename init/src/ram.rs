@@ -1,7 +1,10 @@
-//! Ram mode: the medium's packages, one after the other, over the root that
-//! the kernel unpacked the initramfs into, or into a tmpfs if that was asked for.
+//! Ram mode: the medium's packages, decoded beside each other and extracted one
+//! after the other, over the root that the kernel unpacked the initramfs into,
+//! or into a tmpfs if that was asked for.
 
+use std::io;
 use std::path::Path;
+use std::thread;
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::statvfs;
@@ -11,6 +14,7 @@ use crate::cmdline::{Check, Cmdline, RamRoot};
 use crate::contract::params;
 use crate::early::make_dir;
 use crate::fault::{Code, Fault};
+use crate::in_turn::{Ahead, Inlet, Outlet, in_turn};
 use crate::log::{debug, info};
 use crate::manifest::Part;
 use crate::medium::Medium;
@@ -23,6 +27,9 @@ use crate::unpack::{self, Limits, Summary};
 /// What the decoder and the rest of /init want beside the files themselves:
 /// the largest dictionary that xz's levels have is 64 MiB, and -6's is 8.
 const WORKING_MEMORY: u64 = 16 << 20;
+
+/// What one more decoder may take, with the largest dictionary.
+const DECODER_MEMORY: u64 = 80 << 20;
 
 /// None: packages go to the root that is there.
 pub(crate) fn new_root(cmdline: &Cmdline) -> Result<Option<NewRoot>, Fault> {
@@ -47,29 +54,55 @@ pub(crate) fn extract(
     if cmdline.ram == RamRoot::Rootfs {
         raise_limit(cmdline);
     }
-    budget(unpacked, memory::available(), room(root))?;
-    for package in packages {
-        match one(medium, package, root, cmdline.check) {
+    let available = memory::available();
+    budget(unpacked, available, room(root))?;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    in_turn(
+        packages,
+        ahead(processors, unpacked, available),
+        |package, decoded| decode(medium, package, cmdline.check, decoded),
+        |package, decoded| match place(package, decoded, root) {
             Ok(Summary { entries, bytes }) => {
                 info!("{}: {entries} entries, {} MiB", package.path, bytes >> 20);
+                Ok(())
             }
-            Err(fault) if package.required => return Err(fault),
-            Err(fault) => status.degrade(format!("{fault}; going on without the rest of it")),
-        }
-    }
-    Ok(())
+            Err(fault) if package.required => Err(fault),
+            Err(fault) => {
+                status.degrade(format!("{fault}; going on without the rest of it"));
+                Ok(())
+            }
+        },
+        |error| Fault::new(Code::NoMemory, format!("no thread can be started: {error}")),
+    )
+}
+
+/// Decoders beside the first, and what they have decoded, take only what the
+/// packages will leave of the memory.
+fn ahead(processors: usize, unpacked: u64, available: Option<u64>) -> Ahead {
+    let spare = available.unwrap_or(0).saturating_sub(unpacked.saturating_add(WORKING_MEMORY));
+    let more = (spare / DECODER_MEMORY).min(processors.saturating_sub(1) as u64);
+    let waiting = spare - more * DECODER_MEMORY;
+    Ahead { threads: 1 + more as usize, waiting: usize::try_from(waiting).unwrap_or(usize::MAX) }
 }
 
 /// Twice through a package: nothing of one that is damaged is ever written.
-fn one(medium: &Medium, package: &Part, root: &Path, policy: Check) -> Result<Summary, Fault> {
+fn decode(medium: &Medium, package: &Part, policy: Check, decoded: &mut Outlet<'_, Fault>) -> Result<(), Fault> {
     if policy != Check::Off {
         check::digest(medium.open(&package.path), package)?;
     }
-    let failed = |why: String| Fault::new(Code::Package, format!("{}: {why}", package.path));
-    let mut file = medium.open(&package.path).map_err(|e| failed(e.to_string()))?;
+    let failed = |e: io::Error| {
+        Fault::new(Code::Package, format!("{}: it does not unpack: {e}", package.path))
+            .advise("the package was made wrongly: build the image again")
+    };
+    let mut file = medium.open(&package.path).map_err(failed)?;
+    let poured = unpack::decoded(&mut file).and_then(|archive| decoded.pour(archive));
+    poured.map_err(|e| file.fault().unwrap_or_else(|| failed(e)))
+}
+
+fn place(package: &Part, decoded: &mut Inlet<'_, Fault>, root: &Path) -> Result<Summary, Fault> {
     let limits = Limits { unpacked: package.unpacked, privileged: package.privileged };
-    unpack::package(&mut file, root, &limits).map_err(|e| {
-        if let Some(fault) = file.fault() {
+    unpack::archive(&mut *decoded, root, &limits).map_err(|e| {
+        if let Some(fault) = decoded.failure() {
             fault
         } else if e.is_no_space() {
             let left = room(root).unwrap_or(0) >> 20;
@@ -81,7 +114,8 @@ fn one(medium: &Medium, package: &Part, root: &Path, policy: Check) -> Result<Su
             Fault::new(Code::NoSpace, what)
                 .advise(format!("let the root grow further with {}=, or add memory", params::RAM_SIZE))
         } else {
-            failed(e.to_string()).advise("the package was made wrongly: build the image again")
+            Fault::new(Code::Package, format!("{}: {e}", package.path))
+                .advise("the package was made wrongly: build the image again")
         }
     })
 }
@@ -131,5 +165,23 @@ mod tests {
         let fault = budget(100 * MIB, Some(900 * MIB), Some(80 * MIB)).unwrap_err();
         assert!(fault.what.contains("80 MiB of room") && fault.advice.contains(params::RAM_SIZE), "{fault:?}");
         assert!(budget(u64::MAX, Some(u64::MAX - 1), None).is_err());
+    }
+
+    #[test]
+    fn decoding_ahead_takes_nothing_that_the_packages_need() {
+        const MIB: u64 = 1 << 20;
+        for (processors, available, threads, waiting) in [
+            (8, None, 1, 0),
+            (8, Some(60 * MIB), 1, 0),
+            (8, Some(116 * MIB), 1, 0),
+            (8, Some(176 * MIB), 1, 60 * MIB),
+            (8, Some(286 * MIB), 3, 10 * MIB),
+            (2, Some(1140 * MIB), 2, 944 * MIB),
+            (0, Some(1140 * MIB), 1, 1024 * MIB),
+        ] {
+            let expected = Ahead { threads, waiting: waiting as usize };
+            assert_eq!(ahead(processors, 100 * MIB, available), expected, "{processors} {available:?}");
+        }
+        assert_eq!(ahead(8, u64::MAX, Some(MIB)).threads, 1);
     }
 }

@@ -40,26 +40,30 @@ pub struct Summary {
     pub bytes: u64,
 }
 
-/// Extracts a package over `root`. After an error the entries before the one it
-/// names are there, whole, and nothing of that one.
+/// A package's archive, out of its compression.
+pub fn decoded<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut magic = Vec::new();
+    input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;
+    let codec = Codec::of(&magic);
+    codec.reader(BufReader::with_capacity(64 << 10, io::Cursor::new(magic).chain(input)))
+}
+
+/// Decodes and extracts a package over `root`.
 pub fn package(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
+    let decoded = decoded(input).map_err(|error| UnpackError::Read { after: Vec::new(), error })?;
+    archive(decoded, root, limits)
+}
+
+/// Extracts an archive over `root`. After an error the entries before the one it
+/// names are there, whole, and nothing of that one.
+pub fn archive(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
     let root_of = |errno| UnpackError::Failed {
         entry: root.as_os_str().as_encoded_bytes().to_vec(),
         doing: "open the root directory",
         errno,
     };
-    extract(Box::new(input), Root::open(root).map_err(root_of)?, limits)
-}
-
-fn extract(mut input: Box<dyn Read + '_>, root: Root, limits: &Limits) -> Result<Summary, UnpackError> {
-    let unreadable = |error| UnpackError::Read { after: Vec::new(), error };
-    let mut magic = Vec::new();
-    input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic).map_err(unreadable)?;
-    let codec = Codec::of(&magic);
-    let whole = BufReader::with_capacity(64 << 10, io::Cursor::new(magic).chain(input));
-    let mut archive = Archive::new(codec.reader(whole).map_err(unreadable)?);
-
-    let mut placer = Placer::new(root);
+    let mut archive = Archive::new(Box::new(input));
+    let mut placer = Placer::new(Root::open(root).map_err(root_of)?);
     let mut summary = Summary::default();
     while let Some(member) = archive.next()? {
         summary.entries += 1;
