@@ -341,6 +341,35 @@ overlays = [\"ram-system\"]
         assert_eq!(profile.boot, BootSection::default());
     }
 
+    /// The structs are taken apart, so that a new key is missed here first.
+    #[test]
+    fn docs_profile_md_has_every_key_and_nothing_else() {
+        let text = include_str!("../../../docs/profile.md");
+        let mut profiles = text.split("```toml\n").skip(1).map(|rest| {
+            let text = rest.split("```").next().unwrap();
+            Profile::parse(Path::new("profile.md"), text, |_| Ok(String::new())).unwrap()
+        });
+        let live = profiles.next().unwrap();
+        assert!(live.arch.is_some());
+        let KernelSection { from: _, modules, cmdline } = live.kernel;
+        assert!(!modules.is_empty() && cmdline.is_some());
+        let InitramfsSection { compress, max_size, microcode, userland, programs, overlays } = live.initramfs;
+        assert!(compress.is_some() && max_size.is_some() && userland.is_some());
+        assert!([microcode, programs, overlays].iter().all(|list| !list.is_empty()));
+        let RootSection { from: _, include, exclude, compress, order, overlays } = live.root.unwrap();
+        assert!(compress.is_some() && order.is_some());
+        assert!([include, exclude, overlays].iter().all(|list| !list.is_empty()));
+        let ImageSection { verity, media_sum } = live.image;
+        assert!(verity.is_some() && media_sum.is_some());
+
+        let [made, taken] = &profiles.next().unwrap().packages[..] else { panic!("two packages") };
+        let PackageSection { place: _, name, from, userland, programs, overlays, required, privileged } = made;
+        assert!(name.is_some() && userland.is_some() && !programs.is_empty() && !overlays.is_empty());
+        assert!(from.is_none() && *required && !privileged, "what it is when nothing is said");
+        assert!(taken.from.is_some() && !taken.required && taken.privileged);
+        assert!(profiles.next().is_none());
+    }
+
     #[test]
     fn what_is_wrong_is_told_with_place_and_remedy() {
         let overlay = RAM.replace("\"ram\"", "\"overlay\"");
