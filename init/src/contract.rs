@@ -23,6 +23,9 @@ pub mod medium {
     pub const ROOTFS_HASHES: &str = "root.verity";
     /// In [`DIR`]: the packages of ram mode.
     pub const PACKAGES: &str = "packages";
+    /// What a package's name ends in, the builder's own first. /init goes by what
+    /// is in the file.
+    pub const PACKAGE_ENDINGS: [&str; 4] = [".tar.xz", ".tar.zst", ".tar.gz", ".tar"];
     /// In [`DIR`]: where every file came from, for the builder's `explain`.
     pub const PROVENANCE: &str = "provenance.zst";
     pub const KERNEL: &str = "boot/vmlinuz";

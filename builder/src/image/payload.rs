@@ -9,6 +9,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use init::contract::medium;
 use init::manifest::{Hex, Part, Verity};
+use init::unpack;
 use tree::{Content, Kind, Node, Provenance, Tree};
 
 use super::scratch::{encode, scratch_file, spanned};
@@ -63,7 +64,7 @@ pub fn encode_payload(
             let mut parts = Vec::new();
             for (n, (plan, staged)) in plans.iter().zip(packages).enumerate() {
                 let step = progress.step(format!("package {}", plan.name), None);
-                let path = format!("{}/{:02}-{}.tar.xz", medium::PACKAGES, n + 1, plan.name);
+                let path = format!("{}/{:02}-{}{}", medium::PACKAGES, n + 1, plan.name, plan.ending);
                 let part = match staged {
                     StagedPackage::Archive(content) => take_archive(path, content, plan)
                         .with_context(|| format!("{}: package {}", plan.place, plan.name))?,
@@ -115,7 +116,7 @@ fn take_archive(path: String, content: &Content, plan: &PackagePlan) -> Result<E
 /// What /init will write: every member of the archive, also one that a later
 /// member of the same name replaces.
 fn members_len(content: &Content) -> Result<u64> {
-    let mut archive = tar::Archive::new(xz2::read::XzDecoder::new_multi_decoder(content.open()?));
+    let mut archive = tar::Archive::new(unpack::decoded(content.open()?)?);
     let mut len: u64 = 0;
     for member in archive.entries()? {
         len = len.saturating_add(member?.size());
@@ -167,8 +168,9 @@ fn add_hashes(part: &mut EncodedPart, scratch: &Path, progress: &Progress) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
 
+    use crate::compress::{Codec, threads};
     use crate::plan::{PackageSource, Parts};
     use crate::profile::Place;
     use tree::{Leaf, Meta, TreePath};
@@ -176,7 +178,7 @@ mod tests {
     fn plan(privileged: bool) -> PackagePlan {
         let place = Place { file: Path::new("p.toml").into(), line: 6, column: 1 };
         let source = PackageSource::Parts(Parts::default());
-        PackagePlan { place, name: "base".into(), source, required: true, privileged }
+        PackagePlan { place, name: "base".into(), ending: ".tar.xz", source, required: true, privileged }
     }
 
     fn leaf(mode: u32, kind: Kind) -> Tree {
@@ -212,15 +214,25 @@ mod tests {
 
     #[test]
     fn every_member_of_an_archive_counts_also_one_that_is_replaced() {
-        let mut builder = tar::Builder::new(xz2::write::XzEncoder::new(Vec::new(), 1));
+        let mut builder = tar::Builder::new(Vec::new());
         for len in [300, 200] {
             let mut header = tar::Header::new_gnu();
             header.set_size(len);
             header.set_mode(0o644);
             builder.append_data(&mut header, "same", std::io::repeat(7).take(len)).unwrap();
         }
-        let bytes = builder.into_inner().unwrap().finish().unwrap();
-        let part = take_archive("packages/x.tar.xz".into(), &Content::from(bytes), &plan(false)).unwrap().part;
-        assert_eq!(part.unpacked, 500);
+        let tar = builder.into_inner().unwrap();
+        let mut packed = vec![tar.clone()];
+        for codec in ["xz", "zstd", "gzip"] {
+            let mut out = Vec::new();
+            let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, threads(), &mut out).unwrap();
+            encoder.write_all(&tar).unwrap();
+            encoder.finish().unwrap();
+            packed.push(out);
+        }
+        for bytes in packed {
+            let part = take_archive("packages/x".into(), &Content::from(bytes), &plan(false)).unwrap().part;
+            assert_eq!(part.unpacked, 500);
+        }
     }
 }

@@ -149,6 +149,8 @@ pub enum RootSource {
 pub struct PackagePlan {
     pub place: Place,
     pub name: String,
+    /// Of [`medium::PACKAGE_ENDINGS`].
+    pub ending: &'static str,
     pub source: PackageSource,
     pub required: bool,
     pub privileged: bool,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use init::contract::Mode;
+use init::contract::{Mode, medium};
 use iso::VolumeId;
 
 use super::{
@@ -146,13 +146,18 @@ impl Resolver<'_> {
     fn packages(&mut self, sections: &[PackageSection]) -> Option<Vec<PackagePlan>> {
         let mut plans: Vec<PackagePlan> = Vec::new();
         for section in sections {
+            let [mut ending, ..] = medium::PACKAGE_ENDINGS;
             let source = match &section.from {
                 Some(from) => {
                     let path = self.existing(from, &from.value, Path::is_file, "a file")?;
-                    if !path.to_string_lossy().ends_with(".tar.xz") {
-                        let problem = Problem::new(&from.place, format!("`{}` is not a .tar.xz file", from.value));
-                        self.problems.push(problem.remedy("pack it as a tar archive in xz: `tar cJf NAME.tar.xz …`"));
-                    }
+                    let known = medium::PACKAGE_ENDINGS.into_iter().find(|ending| from.value.ends_with(ending));
+                    let Some(known) = known else {
+                        let problem = Problem::new(&from.place, format!("`{}` is no package by its name", from.value));
+                        let endings = medium::PACKAGE_ENDINGS.join(", ");
+                        self.problems.push(problem.remedy(format!("name a tar archive: {endings}")));
+                        continue;
+                    };
+                    ending = known;
                     PackageSource::Archive(path)
                 }
                 None => PackageSource::Parts(self.parts(
@@ -165,8 +170,9 @@ impl Resolver<'_> {
             let name = match (&section.name, &source) {
                 (Some(name), _) => self.name(name)?,
                 (None, PackageSource::Archive(path)) => {
-                    let stem = path.file_name().unwrap_or_default().to_string_lossy().replace(".tar.xz", "");
-                    self.name(&Located { value: stem, place: section.place.clone() })?
+                    let file = path.file_name().unwrap_or_default().to_string_lossy();
+                    let value = file.strip_suffix(ending).unwrap_or(&file).to_owned();
+                    self.name(&Located { value, place: section.place.clone() })?
                 }
                 (None, PackageSource::Parts(_)) => return None, // the profile said so already
             };
@@ -175,7 +181,7 @@ impl Resolver<'_> {
                 self.problems.push(Problem::new(&section.place, what).remedy("give one of them another `name`"));
             }
             let (required, privileged) = (section.required, section.privileged);
-            plans.push(PackagePlan { place: section.place.clone(), name, source, required, privileged });
+            plans.push(PackagePlan { place: section.place.clone(), name, ending, source, required, privileged });
         }
         Some(plans)
     }
@@ -451,6 +457,21 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
     }
 
     #[test]
+    fn an_archive_keeps_its_ending_and_lends_its_name() {
+        let dir = inputs();
+        let text = |file: &str| RAM.replace("one.tar.xz", file);
+        for ending in medium::PACKAGE_ENDINGS {
+            let file = format!("my.tools{ending}");
+            std::fs::write(dir.path().join(&file), "").unwrap();
+            let profile = Profile::parse(&dir.path().join("p.toml"), &text(&file), |_| unreachable!()).unwrap();
+            let plan = Plan::resolve(&profile, &Request::default()).unwrap();
+            let Payload::Packages(packages) = &plan.payload else { panic!("ram mode") };
+            let taken = packages.iter().find(|package| package.name == "my.tools").expect("it is named after its file");
+            assert_eq!(taken.ending, ending);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_resolved_is_told_with_its_line_and_a_remedy() {
         let dir = inputs();
         let table: &[(String, &[&str])] = &[
@@ -484,7 +505,7 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
                 &["two packages are called `one`"],
             ),
             (format!("{RAM}[image]\nverity = true\n"), &["p.toml:14:10: `image.verity`, and `mode` is \"ram\""]),
-            (RAM.replace("one.tar.xz", "toybox"), &["`toybox` is not a .tar.xz file"]),
+            (RAM.replace("one.tar.xz", "toybox"), &["`toybox` is no package by its name", ".tar.zst"]),
             (
                 RAM.replace(
                     "[[package]]\nfrom",
