@@ -63,7 +63,7 @@ pub fn archive(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary
         errno,
     };
     let mut archive = Archive::new(Box::new(input));
-    let mut placer = Placer::new(Root::open(root).map_err(root_of)?);
+    let mut placer = Placer::new(Root::open(root).map_err(root_of)?, limits.privileged);
     let mut summary = Summary::default();
     while let Some(member) = archive.next()? {
         summary.entries += 1;

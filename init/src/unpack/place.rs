@@ -15,7 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat, mknodat, utimensat,
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens, makedev, mkdirat, mknodat,
+    utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, linkat, symlinkat, unlinkat};
@@ -33,6 +34,8 @@ pub(super) struct Placer {
     root: Root,
     /// Owners are an administrator's to give: tests and tools run without.
     owners: bool,
+    /// A second name may be given to what gives rights.
+    privileged: bool,
     /// The last entry's parent, which is most often the next one's too.
     parent: Option<(Vec<u8>, OwnedFd)>,
     directories: BTreeMap<Vec<u8>, Attributes>,
@@ -40,9 +43,9 @@ pub(super) struct Placer {
 }
 
 impl Placer {
-    pub(super) fn new(root: Root) -> Self {
+    pub(super) fn new(root: Root, privileged: bool) -> Self {
         let owners = geteuid().is_root();
-        Self { root, owners, parent: None, directories: BTreeMap::new(), buffer: vec![0; 128 << 10] }
+        Self { root, owners, privileged, parent: None, directories: BTreeMap::new(), buffer: vec![0; 128 << 10] }
     }
 
     /// `path` is normal: no `..`, no empty component; the root itself is empty.
@@ -146,6 +149,10 @@ impl Placer {
         let target = super::normal(target).map_err(Stop::Refused)?;
         let (above, target) = split(&target);
         let from = self.root.dir(above).map_err(failed("find what to link to"))?;
+        if !self.privileged {
+            let linked = fstatat(&from, target, AtFlags::AT_SYMLINK_NOFOLLOW);
+            refuse_rights(linked.map_err(failed("find what to link to"))?.st_mode)?;
+        }
         let make = |temporary: &str| linkat(&from, target, dir, temporary, AtFlags::empty());
         Temporary::make(dir, make)?.0.publish(name)
     }
@@ -253,6 +260,16 @@ impl From<UnpackError> for Stop {
 
 fn failed(doing: &'static str) -> impl Fn(Errno) -> Stop {
     move |errno| Stop::Failed(doing, errno)
+}
+
+/// A program that gives rights would get a name where nobody looks for one,
+/// and keep it when its own is replaced by a mended one.
+fn refuse_rights(mode: u32) -> Result<(), Stop> {
+    match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG if mode & 0o6000 != 0 => Err(Stop::Refused(Refusal::SetId)),
+        SFlag::S_IFCHR | SFlag::S_IFBLK => Err(Stop::Refused(Refusal::Device)),
+        _ => Ok(()),
+    }
 }
 
 /// A normal path's parent and name.

@@ -3,7 +3,7 @@
 //! not give any.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use init::unpack::{Limits, UnpackError, package};
@@ -71,9 +71,9 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         tar[0] = b'b';
         tar
     };
-    let far_uid = |uid| {
+    let header = |change: fn(&mut tar::Header)| {
         let mut header = file("a", "").header();
-        header.set_uid(uid);
+        change(&mut header);
         header.set_cksum();
         [header.as_bytes().to_vec(), vec![0; 1024]].concat()
     };
@@ -128,6 +128,23 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
             Fine(|root| fs::symlink_metadata(root.join("etc/victim")).unwrap().file_type().is_fifo()),
         ),
         ("through /proc", archive(&[link("p", "/proc/self/root/tmp"), file("p/x", "x")]), Fine(|_| true)),
+        // CVE-2026-33056: the mode of a directory that a link stands for.
+        (
+            "link, then a directory in its place",
+            two(link("l", "../outside"), dir("l").mode(0o777)),
+            Fine(|root| fs::symlink_metadata(root.join("l")).unwrap().is_dir()),
+        ),
+        (
+            "link, then a file in its place with a slash",
+            two(link("l", "../outside/victim"), entry(b'0', "l/").mode(0o777)),
+            Fine(|root| fs::symlink_metadata(root.join("l")).unwrap().is_dir()),
+        ),
+        (
+            "a directory's link turned elsewhere before its mode is set",
+            two(dir("lib").mode(0o777), link("lib", "../outside")),
+            Error("No such file"),
+        ),
+        ("NUL in a target", by_pax("linkpath", b"etc\0/../..", link("l", "a")), Error("NUL byte")),
         // Hard links.
         ("hard link up", archive(&[hard_link("h", "../outside/victim")]), Error("climbs out")),
         ("hard link through a link", archive(&[hard_link("h", "exit/victim")]), Error("No such file")),
@@ -150,6 +167,11 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
             Fine(|root| reads(root, "etc/passwd", "root")),
         ),
         ("hard link to a directory", archive(&[hard_link("h", "etc")]), Error("cannot make `h`")),
+        (
+            "hard link, then through it",
+            archive(&[link("l", "../outside/victim"), hard_link("h2", "l"), file("h2", "x")]),
+            Fine(|root| reads(root, "h2", "x") && fs::symlink_metadata(root.join("l")).unwrap().is_symlink()),
+        ),
         ("hard link to nothing", archive(&[hard_link("h", "")]), Error("link to nothing")),
         ("symlink to nothing", archive(&[link("s", "")]), Error("link to nothing")),
         // Rights.
@@ -183,6 +205,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ("declared exabytes twice", two(file("a", "").size(0), file("b", "x").size(u64::MAX)), Error("larger than")),
         ("larger by pax", by_pax("size", b"18446744073709551615", file("a", "x")), Error("larger than")),
         ("smaller by pax", by_pax("size", b"1", file("a", &"x".repeat(600))), Error("damaged")),
+        ("cut in its compression", xz(&archive(&[file("etc/passwd", "x")]))[..60].to_vec(), Error("cannot be read")),
         (
             "cut in its contents",
             members(&[file("etc/passwd", "x").size(600)]),
@@ -240,10 +263,28 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ),
         ("unknown type", archive(&[entry(b'Z', "a")]), Error("unknown type 0x5a")),
         ("sparse by GNU", archive(&[entry(b'S', "a")]), Error("sparse")),
+        ("sparse by an older pax", by_pax("GNU.sparse.map", b"0,1", file("a", "x")), Error("sparse")),
+        ("another name by sparse", by_pax("GNU.sparse.name", b"../outside/new", file("a", "x")), Error("sparse")),
+        ("a part of another volume", archive(&[entry(b'M', "etc/passwd")]), Error("unknown type 0x4d")),
+        ("a dump of a directory", archive(&[Entry { data: b"Rx\0Ty\0", ..entry(b'D', "etc") }]), Error("unknown type")),
         ("sparse by pax", by_pax("GNU.sparse.major", b"1", file("a", "x")), Error("sparse")),
         ("contents of a directory", archive(&[Entry { data: b"x", ..dir("d") }]), Error("has contents")),
         ("contents of a link", archive(&[Entry { data: b"x", ..link("l", "etc") }]), Error("has contents")),
-        ("no owner", far_uid(u64::from(u32::MAX)), Error("has a number")),
+        ("no owner", header(|header| header.set_uid(u64::from(u32::MAX))), Error("has a number")),
+        ("a negative owner", header(|header| header.as_old_mut().uid = [0xff; 8]), Error("has a number")),
+        ("a mode that is none", header(|header| header.as_old_mut().mode = *b"-0000001"), Error("has a number")),
+        ("a negative size", header(|header| header.as_old_mut().size = [0xff; 12]), Error("larger than")),
+        ("a size that is none", header(|header| header.as_old_mut().size = *b"12345678901x"), Error("without a size")),
+        (
+            "a negative time",
+            header(|header| header.as_old_mut().mtime = [0xff; 12]),
+            Fine(|root| fs::metadata(root.join("a")).unwrap().mtime() == -1),
+        ),
+        (
+            "a mode with a type, and rights",
+            header(|header| header.as_old_mut().mode = *b"0104755\0"),
+            Error("`a` is set-uid"),
+        ),
         ("an owner past all", by_pax("uid", b"4294967296", file("a", "x")), Error("has a number")),
         ("a time before time", by_pax("mtime", b"-1.5", file("a", "x")), Fine(|root| reads(root, "a", "x"))),
         ("a time that is none", by_pax("mtime", b"soon", file("a", "x")), Error("broken extended")),
@@ -253,7 +294,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
 #[test]
 fn no_hostile_package_does_harm() {
     let rows = rows();
-    assert!(rows.len() > 60);
+    assert!(rows.len() >= 95, "{}", rows.len());
     for (what, bytes, outcome) in rows {
         let place = Place::new();
         let (root, outside) = (place.root(), place.outside());
@@ -303,6 +344,26 @@ fn a_privileged_package_may_give_rights() {
     } else {
         let error = result.unwrap_err();
         assert!(error.to_string().contains("cannot make `null`"), "{error}");
+    }
+}
+
+#[test]
+fn what_gives_rights_gets_no_second_name_from_a_package_that_may_give_none() {
+    let root = tempfile::tempdir().unwrap();
+    let all = Limits { privileged: true, ..PLAIN };
+    package(&*archive(&[file("su", "x").mode(0o4755), file("mail", "x").mode(0o2755)]), root.path(), &all).unwrap();
+    let mut rows = vec![("su", "set-uid"), ("mail", "set-gid")];
+    if nix::unistd::geteuid().is_root() {
+        package(&*archive(&[entry(b'3', "null")]), root.path(), &all).unwrap();
+        rows.push(("null", "device node"));
+    }
+    for (target, words) in rows {
+        let link = archive(&[hard_link("h", target)]);
+        let error = package(&*link, root.path(), &PLAIN).unwrap_err().to_string();
+        assert!(error.contains("`h`") && error.contains(words), "{error}");
+        assert!(!root.path().join("h").exists(), "{target}");
+        package(&*link, root.path(), &all).unwrap();
+        fs::remove_file(root.path().join("h")).unwrap();
     }
 }
 

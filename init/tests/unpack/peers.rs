@@ -82,6 +82,7 @@ fn the_extracted_tree_equals_that_of_gnu_tar() {
     let rows: &[(&str, &[&str])] = &[
         ("tar", &["--format=gnu", "-c"]),
         ("tar", &["--format=posix", "-c"]),
+        ("tar", &["--format=oldgnu", "-c"]),
         ("tar", &["--format=posix", "--hard-dereference", "-cJ"]),
         ("tar", &["--format=gnu", "-cJ"]),
         ("tar", &["--format=posix", "-cz"]),
