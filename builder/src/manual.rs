@@ -52,8 +52,7 @@ pub fn page(date: &str) -> String {
 }
 
 fn meaning(param: &Param) -> String {
-    let help = param.help.split_whitespace().collect::<Vec<_>>().join(" ");
-    if param.supported { help } else { format!("{help} (known, and not done yet: answered with a message)") }
+    param.help.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `theirs=VALUE` with what it becomes, where that is not the value itself.
@@ -63,6 +62,7 @@ fn translation(Alias { name, reading }: &Alias) -> String {
         Reading::Fixed(ours) | Reading::When("", ours) => format!("{name} → {ours}"),
         Reading::When(theirs, ours) => format!("{name}={theirs} → {ours}"),
         Reading::Begin(theirs, ours) => format!("{name}={theirs}X → {ours}X"),
+        Reading::After(begin) => format!("{name}=[...{begin}]X → X"),
         Reading::Before(end) => format!("{name}=N[{end}...] → N"),
         Reading::Unit(unit) => format!("{name}=N → N{unit}"),
     }

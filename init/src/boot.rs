@@ -24,7 +24,7 @@ use crate::persist::Kept;
 use crate::plan::{self, RootPlan};
 use crate::rescue::{self, Answer, Policy};
 use crate::status::{State, Status};
-use crate::{early, persist, preflight, ram, toram, unpacked, watch};
+use crate::{configure, early, persist, preflight, ram, toram, unpacked, watch};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -81,7 +81,7 @@ impl Boot {
         status.begin(State::Console);
         log::open_consoles(cmdline.log);
         for note in notes {
-            warn!("{note}");
+            status.degrade(note);
         }
         status.end();
         if let Err(fault) = unpacked {
@@ -154,6 +154,10 @@ impl Boot {
             self.status.degrade(format!("{} has no effect in ram mode", params::PERSIST));
         }
         let root = self.make_root(medium, &plan, kept)?;
+        self.status.end();
+
+        self.enter(State::Configure)?;
+        configure::identity(root.path(), &self.cmdline.identity, &mut self.status);
         self.status.end();
 
         self.enter(State::Preflight)?;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::contract::{Mode, medium, params};
+use crate::identity::Identity;
 use crate::log::Level;
 use crate::medium::{IsoFile, Spec, inside};
 use crate::persist;
@@ -51,6 +52,7 @@ pub(crate) struct Cmdline {
     pub emergency: Emergency,
     pub log: Level,
     pub init: Option<String>,
+    pub identity: Identity,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +148,7 @@ impl Default for Cmdline {
             emergency: Emergency { action: Action::Shell, after: Duration::ZERO },
             log: Level::Info,
             init: None,
+            identity: Identity::default(),
         }
     }
 }
@@ -185,9 +188,7 @@ impl Cmdline {
             return;
         };
         let shown = if name == param.name { name.to_owned() } else { format!("{name} ({})", param.name) };
-        if !param.supported {
-            notes.push(format!("{shown} is known but not done by this /init: it has no effect"));
-        } else if self.set(param.name, &native).is_none() {
+        if self.set(param.name, &native).is_none() {
             notes.push(format!("{shown}: `{value}` is not of the form {}; it has no effect", param.form));
         }
     }
@@ -251,7 +252,8 @@ impl Cmdline {
             params::EMERGENCY => self.emergency = Emergency::parse(value)?,
             params::LOG => self.log = Level::from_name(value)?,
             params::INIT => self.init = Some(value.to_owned()).filter(|path| path.starts_with('/')),
-            _ => return None,
+            params::AUTOLOGIN => self.identity.autologin = answer(value)?,
+            _ => self.identity.set(name, value)?,
         }
         Some(())
     }
@@ -398,6 +400,10 @@ mod tests {
             format!("{}=x", params::PERSIST),
             format!("{}=LABEL=x:/../..", params::PERSIST),
             format!("{}=maybe", params::PERSIST_RO),
+            format!("{}=-x", params::HOSTNAME),
+            format!("{}=a:b", params::USER),
+            format!("{}=../shadow", params::TIMEZONE),
+            format!("{}=what", params::AUTOLOGIN),
         ] {
             let (cmdline, notes) = parse(&bad);
             assert_eq!(cmdline, Cmdline::default(), "{bad}");

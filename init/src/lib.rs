@@ -4,6 +4,7 @@ pub mod boot;
 mod check;
 mod cmdline;
 mod coldplug;
+mod configure;
 pub mod contents;
 pub mod contract;
 pub mod decompress;
@@ -16,6 +17,7 @@ mod fault;
 pub mod glob;
 
 mod handover;
+mod identity;
 pub mod in_turn;
 mod kmod;
 pub mod kmods;

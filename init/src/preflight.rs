@@ -138,7 +138,7 @@ fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
 
 /// Where `path` leads when `root` is `/`: also an absolute link's target is
 /// looked for there, and `..` ends there.
-fn resolve(root: &Path, path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let mut rest: Vec<_> = components(path).rev().collect();
     let (mut at, mut links) = (PathBuf::new(), 0);
     while let Some(name) = rest.pop() {

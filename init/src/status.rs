@@ -21,12 +21,13 @@ pub(crate) enum State {
     ToRam,
     Persist,
     Root,
+    Configure,
     Preflight,
     Handover,
 }
 
 impl State {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Early,
         Self::Cmdline,
         Self::Console,
@@ -36,6 +37,7 @@ impl State {
         Self::ToRam,
         Self::Persist,
         Self::Root,
+        Self::Configure,
         Self::Preflight,
         Self::Handover,
     ];
@@ -51,6 +53,7 @@ impl State {
             Self::ToRam => "toram",
             Self::Persist => "persist",
             Self::Root => "root",
+            Self::Configure => "configure",
             Self::Preflight => "preflight",
             Self::Handover => "handover",
         }

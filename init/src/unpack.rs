@@ -18,7 +18,7 @@ use self::archive::Archive;
 pub use self::error::{Refusal, UnpackError};
 use self::member::{Kind, Member};
 use self::place::{Placer, TEMPORARY};
-use self::root::Root;
+pub(crate) use self::root::Root;
 use crate::decompress::{Codec, MAGIC_LEN};
 
 /// A whole desktop has a third of it. Entries without contents cost memory that

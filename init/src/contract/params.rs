@@ -51,8 +51,6 @@ pub struct Param {
     pub form: &'static str,
     pub default: &'static str,
     pub help: &'static str,
-    /// False: known, so that it is answered with a message, and not done yet.
-    pub supported: bool,
     pub aliases: &'static [Alias],
 }
 
@@ -76,6 +74,8 @@ pub enum Reading {
     Begin(&'static str, &'static str),
     /// Only what stands before that character.
     Before(char),
+    /// Only what stands after the last of that character.
+    After(char),
     /// A value without a unit has this one.
     Unit(&'static str),
 }
@@ -87,6 +87,7 @@ impl Reading {
             Self::When(theirs, ours) => (value == theirs).then(|| ours.into()),
             Self::Begin(theirs, ours) => value.strip_prefix(theirs).map(|rest| [ours, rest].concat()),
             Self::Before(end) => value.split(end).next().map(Into::into),
+            Self::After(begin) => value.rsplit(begin).next().map(Into::into),
             Self::Unit(unit) if value.bytes().all(|c| c.is_ascii_digit()) => Some([value, unit].concat()),
             Self::Same | Self::Unit(_) => Some(value.into()),
         }
@@ -153,6 +154,7 @@ mod tests {
             ("panic=10", EMERGENCY, "reboot:10"),
             ("panic=0", EMERGENCY, "shell"),
             ("quiet", LOG, "warn"),
+            ("kmap=qwerty/us", KEYMAP, "us"),
         ];
         for (theirs, name, value) in table {
             let (key, text) = theirs.split_once('=').unwrap_or((theirs, ""));

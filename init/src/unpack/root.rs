@@ -18,14 +18,14 @@ const LINKS_MAX: u32 = 40;
 const TRIES: u32 = 100;
 
 #[derive(Debug)]
-pub(super) struct Root {
+pub(crate) struct Root {
     fd: OwnedFd,
     device: u64,
     openat2: bool,
 }
 
 impl Root {
-    pub(super) fn open(path: &Path) -> nix::Result<Self> {
+    pub(crate) fn open(path: &Path) -> nix::Result<Self> {
         let fd = open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let device = fstat(&fd)?.st_dev;
         Ok(Self { fd, device, openat2: true })
@@ -42,7 +42,7 @@ impl Root {
     }
 
     /// The same; it and those above it are made if they are missing.
-    pub(super) fn make_dir(&mut self, path: &[u8]) -> nix::Result<OwnedFd> {
+    pub(crate) fn make_dir(&mut self, path: &[u8]) -> nix::Result<OwnedFd> {
         match self.dir(path) {
             Err(Errno::ENOENT) => self.walk(path, OFlag::O_PATH, true),
             result => result,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::cmdline::{Check, Cmdline, Persist, RamRoot, Shell, Size, ToRam};
+use crate::identity::Identity;
 use crate::log::Level;
 use crate::medium::{IsoFile, Spec};
 use crate::status::State;
@@ -166,8 +167,10 @@ fn casper_s_lines_mean_the_same_or_are_named() {
             |c| {
                 c.persist = Persist::Auto;
                 c.to_ram = ToRam::Yes;
+                c.identity.user = Some("live".into());
+                c.identity.hostname = Some("aurora".into());
             },
-            &["username", "hostname"],
+            &[],
         ),
         (
             "boot=casper fsck.mode=skip layerfs-path=minimal.squashfs live-media=/dev/sdb2 nopersistent",
@@ -261,9 +264,13 @@ fn tiny_core_s_lines_mean_the_same_or_are_named() {
             &["base", "norestore", "showapps", "nozswap", "noswap", "home", "opt", "restore"],
         ),
         (
-            "host=box user=tc kmap=us lang=en tz=UTC text superuser",
-            |_| {},
-            &["host", "user", "kmap", "lang", "tz", "text", "superuser"],
+            "host=box user=tc kmap=qwerty/us lang=en tz=UTC text superuser",
+            |c| {
+                let text = |text: &str| Some(text.into());
+                c.identity = Identity { hostname: text("box"), user: text("tc"), ..Identity::default() };
+                (c.identity.locale, c.identity.keymap, c.identity.timezone) = (text("en"), text("us"), text("UTC"));
+            },
+            &["text", "superuser"],
         ),
         (
             "nfsmount=10.0.0.1:/x httplist=10.0.0.1/l iso=/isos/core.iso",

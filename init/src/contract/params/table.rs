@@ -2,7 +2,7 @@
 //! (`rd.*`, `root=live:`), live-boot, casper, archiso, Tiny Core, grml, Slax,
 //! initramfs-tools and the kernel.
 
-use super::Reading::{Before, Begin, Fixed, Same, Unit, When};
+use super::Reading::{After, Before, Begin, Fixed, Same, Unit, When};
 use super::{
     AUTOLOGIN, Alias, BLACKLIST, BREAK, CHECK, DIR, EJECT, EMERGENCY, HOSTNAME, INIT, ISO, ISO_DEVICE, KEYMAP, LAYERS,
     LOCALE, LOG, MEDIUM, MODE, MODULES, PERSIST, PERSIST_RESET, PERSIST_RO, Param, RAM, RAM_SIZE, Reading, SHELL,
@@ -20,17 +20,7 @@ const fn param(
     help: &'static str,
     aliases: &'static [Alias],
 ) -> Param {
-    Param { name, form, default, help, supported: true, aliases }
-}
-
-const fn planned(
-    name: &'static str,
-    form: &'static str,
-    default: &'static str,
-    help: &'static str,
-    aliases: &'static [Alias],
-) -> Param {
-    Param { name, form, default, help, supported: false, aliases }
+    Param { name, form, default, help, aliases }
 }
 
 pub static TABLE: &[Param] = &[
@@ -277,11 +267,29 @@ pub static TABLE: &[Param] = &[
             alias("verbose", Fixed("info")),
         ],
     ),
-    planned(HOSTNAME, "NAME", "", "the system's name", &[alias("hostname", Same), alias("host", Same)]),
-    planned(USER, "NAME", "", "the live user", &[alias("username", Same), alias("user", Same)]),
-    planned(LOCALE, "LOCALE", "", "language and country", &[alias("locale.LANG", Same), alias("lang", Same)]),
-    planned(KEYMAP, "KEYMAP", "", "the consoles' keyboard", &[alias("vconsole.keymap", Same), alias("kmap", Same)]),
-    planned(TIMEZONE, "ZONE", "", "where the clock stands", &[alias("tz", Same)]),
-    planned(AUTOLOGIN, "yes|no", "no", "log the live user in", &[]),
+    param(
+        HOSTNAME,
+        "NAME",
+        "",
+        "the system's name, into its /etc/hostname and /etc/hosts",
+        &[alias("hostname", Same), alias("host", Same)],
+    ),
+    param(
+        USER,
+        "NAME",
+        "",
+        "the live user, made if the root has none of that name; nobody has a password for one that is made",
+        &[alias("username", Same), alias("user", Same)],
+    ),
+    param(LOCALE, "LOCALE", "", "language and country", &[alias("locale.LANG", Same), alias("lang", Same)]),
+    param(
+        KEYMAP,
+        "KEYMAP",
+        "",
+        "the consoles' keyboard; X's layout is what stands before its first minus",
+        &[alias("vconsole.keymap", Same), alias("kmap", After('/'))],
+    ),
+    param(TIMEZONE, "ZONE", "", "where the clock stands, as Europe/Berlin", &[alias("tz", Same)]),
+    param(AUTOLOGIN, "yes|no", "no", "log the live user in on every console, or root where no user is named", &[]),
     param(INIT, "PATH", "", "the program to hand over to, before the usual ones", &[]),
 ];
