@@ -58,22 +58,20 @@ fn build_init(workspace: &Path, out: &Path, arch: &str, is_own: bool) -> Vec<u8>
         .arg(&target_dir)
         // What the outer build is wrapped in (clippy) or flagged with is not for PID 1.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTFLAGS");
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", link_flags(workspace, is_musl, is_own));
     let variable = target.replace('-', "_");
     // The decoders' C needs no libc headers beyond freestanding ones, so a
     // compiler for glibc serves, without glibc's fortified functions.
     let unfortified = "-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0";
-    if !is_musl {
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    } else if !is_own {
+    if is_musl && !is_own {
         // gcc calls its own library for atomics, and Rust's linker, which needs
         // no toolchain of that machine, has none of it.
         let flags = if arch == "aarch64" { " -mno-outline-atomics" } else { "" };
         cargo.env(format!("CC_{variable}"), format!("{arch}-linux-gnu-gcc"));
         cargo.env(format!("CFLAGS_{variable}"), format!("{unfortified}{flags}"));
         cargo.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
-    } else if find_program("musl-gcc").is_none() {
+    } else if is_musl && find_program("musl-gcc").is_none() {
         cargo.env(format!("CC_{variable}"), "gcc");
         cargo.env(format!("CFLAGS_{variable}"), unfortified);
     }
@@ -81,6 +79,20 @@ fn build_init(workspace: &Path, out: &Path, arch: &str, is_own: bool) -> Vec<u8>
     assert!(status.success(), "/init did not build for {target}; the compiler's messages are above");
     let built = target_dir.join(target).join("init/liveroot-init");
     fs::read(&built).unwrap_or_else(|e| panic!("{}: {e}", built.display()))
+}
+
+/// Leaves out unwinding tables, and keeps the relocations of a static PIE in a
+/// thirtieth of their size, which musl's start-up code reads. glibc's wants
+/// both as they are.
+fn link_flags(workspace: &Path, is_musl: bool, is_own: bool) -> String {
+    if !is_musl {
+        return "-Ctarget-feature=+crt-static".to_owned();
+    }
+    let script = workspace.join("init/unwinding.ld");
+    let script = script.to_str().expect("the workspace's path is UTF-8");
+    // Another machine's is linked by rust-lld itself, not through a compiler.
+    let no_index = if is_own { "-Wl,--no-eh-frame-hdr" } else { "--no-eh-frame-hdr" };
+    ["-T", script, no_index, "-z", "pack-relative-relocs"].map(|arg| format!("-Clink-arg={arg}")).join("\u{1f}")
 }
 
 fn has_target(target: &str) -> bool {
