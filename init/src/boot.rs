@@ -24,7 +24,7 @@ use crate::persist::Kept;
 use crate::plan::{self, RootPlan};
 use crate::rescue::{self, Answer, Policy};
 use crate::status::{State, Status};
-use crate::{configure, early, persist, preflight, ram, toram, unpacked, watch};
+use crate::{configure, early, hooks, persist, preflight, ram, toram, unpacked, watch};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -45,6 +45,8 @@ struct Boot {
     cmdline: Cmdline,
     facts: Option<ImageFacts>,
     devices: Devices,
+    /// They may have left processes.
+    hooks_ran: bool,
 }
 
 /// The root that is there to be handed over to.
@@ -103,9 +105,10 @@ impl Boot {
         if facts.as_ref().is_some_and(|facts| facts.mode == Mode::Overlay) {
             devices.want(overlay::KMODS);
         }
+        let hooks_ran = hooks::run(State::Devices, None, &mut status);
         status.end();
 
-        Self { status, cmdline, facts, devices }
+        Self { status, cmdline, facts, devices, hooks_ran }
     }
 
     /// One way through the states; what it made is undone when it stops.
@@ -119,7 +122,7 @@ impl Boot {
         self.status.note("name", medium.manifest.name.clone());
         self.status.note("boot_id", medium.manifest.boot_id.to_string());
         self.status.note("mode", medium.manifest.mode.to_string());
-        self.status.end();
+        self.leave(None);
 
         self.enter(State::Check)?;
         let (chosen, notes) = plan::select(&medium.manifest.parts, &self.cmdline.layers);
@@ -128,12 +131,12 @@ impl Boot {
         }
         let parts = check::usable_parts(&medium, &chosen, self.cmdline.check, &mut self.status)?;
         let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts, &self.cmdline.verity)?;
-        self.status.end();
+        self.leave(None);
 
         let medium = if let RootPlan::Overlay { layers } = &plan {
             self.enter(State::ToRam)?;
             let medium = toram::copy(medium, layers, &self.cmdline, &mut self.status)?;
-            self.status.end();
+            self.leave(None);
             medium
         } else {
             medium
@@ -143,7 +146,7 @@ impl Boot {
             RootPlan::Overlay { layers } if self.cmdline.persist != Persist::Off => {
                 self.enter(State::Persist)?;
                 let kept = persist::open(&medium, layers, &self.cmdline, &mut self.devices, &mut self.status)?;
-                self.status.end();
+                self.leave(None);
                 kept
             }
             _ => None,
@@ -154,16 +157,16 @@ impl Boot {
             self.status.degrade(format!("{} has no effect in ram mode", params::PERSIST));
         }
         let root = self.make_root(medium, &plan, kept)?;
-        self.status.end();
+        self.leave(Some(root.path()));
 
         self.enter(State::Configure)?;
         configure::identity(root.path(), &self.cmdline.identity, &mut self.status);
-        self.status.end();
+        self.leave(Some(root.path()));
 
         self.enter(State::Preflight)?;
         let inits = preflight::inits(root.path(), self.cmdline.init.as_deref())?;
         preflight::make_mount_points(root.path());
-        self.status.end();
+        self.leave(Some(root.path()));
 
         self.enter(State::Handover)?;
         Err(self.hand_over(root, &inits))
@@ -197,7 +200,7 @@ impl Boot {
 
     /// Returns only with what stopped it.
     fn hand_over(&mut self, root: Root, inits: &[String]) -> Fault {
-        if rescue::shell_was_started() {
+        if self.hooks_ran || rescue::shell_was_started() {
             handover::end_leftovers();
         }
         if let Root::New(new_root, medium) = root {
@@ -231,6 +234,14 @@ impl Boot {
         }
         self.status.begin(state);
         Ok(())
+    }
+
+    /// `root` is the new one, where there is one already.
+    fn leave(&mut self, root: Option<&Path>) {
+        if let Some(state) = self.status.state() {
+            self.hooks_ran |= hooks::run(state, root, &mut self.status);
+        }
+        self.status.end();
     }
 
     fn rescue(&mut self, fault: &Fault) {

@@ -51,6 +51,8 @@ pub mod initramfs {
     /// See [`crate::kmods`]; its paths are relative to [`MODULES`] and the release.
     pub const KMODS: &str = "/etc/live/kmods";
     pub const MODULES: &str = "/lib/modules";
+    /// Programs to run at the end of a state, in a directory of its name.
+    pub const HOOKS: &str = "/lib/live/hooks";
     /// The rescue shell, if the image has one.
     pub const SHELL: &str = "/bin/sh";
 }

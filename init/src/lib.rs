@@ -17,6 +17,7 @@ mod fault;
 pub mod glob;
 
 mod handover;
+mod hooks;
 mod identity;
 pub mod in_turn;
 mod kmod;

@@ -236,6 +236,12 @@ pub(crate) fn ignore_children() {
     let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) };
 }
 
+/// From now on PID 1 has to, and can ask how they ended.
+pub(crate) fn heed_children() {
+    // SAFETY: no handler runs.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+}
+
 /// As the kernel starts its init: Rust's runtime ignores SIGPIPE, which an
 /// exec would hand on.
 pub(crate) fn default_signals() {

@@ -1,4 +1,4 @@
-//! Processes that a rescue shell left running.
+//! Processes that a rescue shell or a hook left running.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 
 use crate::sys;
 
@@ -14,9 +14,10 @@ const DEADLINE: Duration = Duration::from_secs(2);
 
 /// TERM, and KILL for those that do not end.
 pub(crate) fn end_leftovers() {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|&pid| pid != 1);
-    let ending: Vec<Pid> = pids.filter(|&pid| is_to_end(&cmdline(pid))).map(Pid::from_raw).collect();
+    let own = getsid(None);
+    // Each shell and hook began a session; our own workers have not.
+    let ending: Vec<Pid> =
+        others().filter(|(pid, cmdline)| is_to_end(cmdline) && getsid(Some(*pid)) != own).map(|(pid, _)| pid).collect();
     for &pid in &ending {
         // One that has ended by itself is what is wanted.
         let _ = kill(pid, Signal::SIGTERM);
@@ -31,8 +32,11 @@ pub(crate) fn end_leftovers() {
     }
 }
 
-fn cmdline(pid: i32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+/// Every process but PID 1, with its command line.
+fn others() -> impl Iterator<Item = (Pid, Vec<u8>)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|&pid| pid != 1);
+    pids.map(|pid| (Pid::from_raw(pid), fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()))
 }
 
 /// Kernel threads have no command line; `@` is how a storage daemon that the
