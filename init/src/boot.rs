@@ -24,7 +24,7 @@ use crate::persist::Kept;
 use crate::plan::{self, RootPlan};
 use crate::rescue::{self, Answer, Policy};
 use crate::status::{State, Status};
-use crate::{configure, early, hooks, persist, preflight, ram, toram, unpacked, watch};
+use crate::{configure, early, hooks, persist, preflight, ram, shutdown, toram, unpacked, watch};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -191,6 +191,11 @@ impl Boot {
                 Ok(root)
             }
             RootPlan::Overlay { layers } => {
+                let asked = self.cmdline.eject && !medium.is_in_memory();
+                // Before the root: some systems unmount what came after it.
+                if let Err(why) = shutdown::prepare(asked.then_some(medium.device.as_str())) {
+                    self.status.degrade(format!("{why}; the medium stays mounted to the end"));
+                }
                 let new_root =
                     overlay::assemble(&medium, layers, kept, &self.cmdline, &mut self.devices, &mut self.status)?;
                 Ok(Root::New(new_root, Some(medium)))

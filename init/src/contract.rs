@@ -73,6 +73,10 @@ pub mod run {
     pub const KEPT: &str = "/run/live/persist";
     /// The partition that [`KEPT`] is a file on.
     pub const KEPT_HOLDER: &str = "/run/live/persist-holder";
+    /// A root in memory for a system's last moments, where systemd looks for one.
+    pub const EXIT: &str = "/run/initramfs";
+    /// /init itself, in there: see [`crate::shutdown`].
+    pub const SHUTDOWN: &str = "/run/initramfs/shutdown";
     /// JSON: how each state ended and how long it took.
     pub const STATUS: &str = "/run/live/status";
     pub const LOG: &str = "/run/live/init.log";

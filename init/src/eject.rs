@@ -1,9 +1,8 @@
 //! The tray of an optical drive.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use crate::log::{info, warn};
 use crate::sys;
@@ -16,13 +15,25 @@ pub(crate) fn eject(name: &str) {
     }
     info!("opening the tray of /dev/{name}");
     let open = || {
-        let path = format!("/dev/{name}");
-        let drive = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
         // Who sees it closed knows as much as a message could say.
-        let _ = drive.map(|drive| sys::cdrom_eject(&drive));
+        let _ = open_tray(name);
         0
     };
     if let Err(e) = sys::fork(open) {
         warn!("the tray stays closed: {}", e.desc());
+    }
+}
+
+/// Nothing, where there is none.
+pub(crate) fn open_tray(name: &str) -> nix::Result<()> {
+    if !name.starts_with("sr") {
+        return Ok(());
+    }
+    let path = ["/dev/", name].concat();
+    let drive = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())?.into();
+    match sys::cdrom_eject(&drive) {
+        // Somebody's root: the kernel keeps the tray closed, and the drive does as it is told.
+        Err(Errno::EBUSY) => sys::scsi_eject(&drive),
+        done => done,
     }
 }

@@ -22,7 +22,7 @@ use crate::fault::{Code, Fault};
 use crate::log::{error, info, warn};
 use crate::preflight::MOUNT_POINTS;
 use crate::sys;
-pub(crate) use leftovers::end_leftovers;
+pub(crate) use leftovers::{end_leftovers, end_watchers};
 
 const NONE: Option<&str> = None;
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

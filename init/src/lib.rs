@@ -36,6 +36,7 @@ mod probe;
 mod ram;
 mod reading;
 mod rescue;
+pub mod shutdown;
 mod status;
 pub mod superblock;
 mod sys;

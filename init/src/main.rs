@@ -9,6 +9,10 @@ fn main() {
     {
         return init::watch::run(disk, emergency);
     }
+    let name = words.first().and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+    if init::shutdown::NAMES.contains(&name) {
+        return init::shutdown::run(&words[1..]);
+    }
     if std::process::id() != 1 {
         eprintln!("liveroot-init is a system's first process, and this one is {}", std::process::id());
         std::process::exit(1);

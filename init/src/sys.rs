@@ -72,6 +72,34 @@ pub(crate) struct DmRequest {
     pub params: [u8; 1024],
 }
 
+/// scsi/sg.h, `struct sg_io_hdr`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct SgRequest {
+    interface: i32,
+    direction: i32,
+    command_len: u8,
+    sense_len: u8,
+    vectors: u16,
+    data_len: u32,
+    data: *mut libc::c_void,
+    command: *const u8,
+    sense: *mut u8,
+    timeout_ms: u32,
+    flags: u32,
+    pack_id: i32,
+    user: *mut libc::c_void,
+    status: u8,
+    masked_status: u8,
+    message_status: u8,
+    sense_written: u8,
+    host_status: u16,
+    driver_status: u16,
+    left: i32,
+    duration: u32,
+    info: u32,
+}
+
 /// `DM_*_CMD`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DmCommand {
@@ -100,6 +128,7 @@ mod raw {
     nix::ioctl_write_int_bad!(cdrom_drive_status, 0x5326);
     nix::ioctl_write_int_bad!(cdrom_lock_door, 0x5329);
     nix::ioctl_none_bad!(cdrom_eject, 0x5309);
+    nix::ioctl_readwrite_bad!(sg_io, 0x2285, super::SgRequest);
     nix::ioctl_write_int_bad!(tiocsctty, libc::TIOCSCTTY);
     nix::ioctl_readwrite_bad!(fibmap, 1, libc::c_int);
     nix::ioctl_read_bad!(figetbsz, 2, libc::c_int);
@@ -192,6 +221,26 @@ pub(crate) fn cdrom_eject(device: &File) -> nix::Result<()> {
     unsafe { raw::cdrom_lock_door(device.as_raw_fd(), 0) }?;
     // SAFETY: takes no argument.
     unsafe { raw::cdrom_eject(device.as_raw_fd()) }.map(drop)
+}
+
+/// START STOP UNIT with LoEj (MMC-6, 6.41): whatever the kernel thinks of the door.
+pub(crate) fn scsi_eject(device: &File) -> nix::Result<()> {
+    let command = [0x1b_u8, 0, 0, 0, 2, 0];
+    // SAFETY: integers and pointers, for which zero is a value.
+    let zero: SgRequest = unsafe { std::mem::zeroed() };
+    let mut request = SgRequest {
+        interface: i32::from(b'S'),
+        // SG_DXFER_NONE
+        direction: -1,
+        command_len: command.len() as u8,
+        command: command.as_ptr(),
+        timeout_ms: 10_000,
+        ..zero
+    };
+    // SAFETY: the struct is the kernel's; it and the command outlive the call,
+    // and no other pointer in it is followed, their lengths being 0.
+    unsafe { raw::sg_io(device.as_raw_fd(), &raw mut request) }?;
+    if request.status == 0 && request.host_status == 0 { Ok(()) } else { Err(Errno::EIO) }
 }
 
 pub(crate) fn set_controlling_terminal(tty: &File) -> nix::Result<()> {

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getsid};
 
-use crate::sys;
+use crate::{sys, watch};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -28,6 +28,14 @@ pub(crate) fn end_leftovers() {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis() as u16;
         // Ended or not: KILL follows, and does nothing to one that has.
         let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], left);
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+}
+
+/// Those of us that stayed behind.
+pub(crate) fn end_watchers() {
+    for (pid, _) in others().filter(|(_, cmdline)| cmdline.starts_with(watch::NAME.as_bytes())) {
+        // See above.
         let _ = kill(pid, Signal::SIGKILL);
     }
 }

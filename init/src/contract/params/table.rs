@@ -117,7 +117,8 @@ pub static TABLE: &[Param] = &[
         EJECT,
         "yes|no",
         "no",
-        "open the tray when the medium is no longer needed: in ram mode, and after a copy to memory",
+        "open the tray when the medium is no longer needed: in ram mode, and after a copy to memory; \
+         else at shutdown, where somebody is asked to take the medium",
         &[],
     ),
     param(
