@@ -17,7 +17,7 @@ use builder::plan::{DEFAULT_EPOCH, Plan, Request};
 use builder::profile::{Problems, Profile};
 use builder::progress::{self, Progress};
 use builder::source::{self, Cache};
-use builder::{builtin, listed, manual};
+use builder::{How, builtin, listed, manual};
 
 mod cat;
 mod diff;
@@ -56,6 +56,9 @@ enum Verb {
         /// Pack every block of the root, also those that are in the cache, and keep none
         #[arg(long)]
         repack: bool,
+        /// Read the packed root back, and compare it with what went in
+        #[arg(long)]
+        verify: bool,
     },
     /// Print the resolved plan, before any work
     Plan {
@@ -146,11 +149,11 @@ impl Cli {
             Verb::Deps(deps) => deps.run()?,
             Verb::Squashfs(squashfs) => squashfs.run(&progress)?,
             Verb::Cache(cache) => cache.run(&progress)?,
-            Verb::Build { asked, output, repack } => {
+            Verb::Build { asked, output, repack, verify } => {
                 let plan = asked.plan()?;
                 let cache = asked.cache(&plan, &progress)?;
                 let output = output.unwrap_or_else(|| format!("{}.iso", plan.name).into());
-                let built = builder::build(&plan, &cache, repack, &output, &progress)?;
+                let built = builder::build(&plan, &cache, How { repack, verify }, &output, &progress)?;
                 let (len, boot_id) = (progress::bytes(built.len), built.boot_id);
                 progress.note(&format!("{}: {len}, boot-id {boot_id}", output.display()));
             }

@@ -13,8 +13,10 @@ pub mod deb;
 pub mod digest;
 mod dpkg;
 pub mod elf;
+pub mod exclusion;
 pub mod image;
 pub mod kernel;
+pub mod layer;
 pub mod listed;
 pub mod look;
 pub mod manual;
@@ -30,6 +32,7 @@ pub mod progress;
 pub mod provenance;
 pub mod publish;
 pub mod source;
+pub mod space;
 pub mod squashfs;
 pub mod stage;
 mod sys;
@@ -58,9 +61,17 @@ pub struct Built {
     pub initramfs_len: u64,
 }
 
-/// Builds the whole image and puts it under `target` once it is whole. With
-/// `repack` every block of the root is packed, and none kept for the next build.
-pub fn build(plan: &Plan, cache: &Cache, repack: bool, target: &Path, progress: &Progress) -> Result<Built> {
+/// How a build goes about what its plan says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// Pack every block of the root, and keep none for the next build.
+    pub repack: bool,
+    /// Read the packed root back, and compare it with what went in.
+    pub verify: bool,
+}
+
+/// Builds the whole image and puts it under `target` once it is whole.
+pub fn build(plan: &Plan, cache: &Cache, how: How, target: &Path, progress: &Progress) -> Result<Built> {
     plan.advice.iter().for_each(|advice| progress.note(&format!("note: {advice}")));
     let mut draft = Draft::create(target)?;
     let scratch = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -68,7 +79,8 @@ pub fn build(plan: &Plan, cache: &Cache, repack: bool, target: &Path, progress: 
     let sources = load(plan, cache, progress)?;
     let staged = stage(plan, &sources, progress)?;
     let blocks = CacheAt { dir: cache.blocks(), max: squashfs::cache::DEFAULT_MAX };
-    let parts = image::encode_payload(plan, &staged.payload, (!repack).then_some(&blocks), scratch, progress)?;
+    let request = image::Request { cache: (!how.repack).then_some(&blocks), scratch, verify: how.verify };
+    let parts = image::encode_payload(plan, &staged.payload, &request, progress)?;
     let plan = &image::bound_to(plan, &parts);
     let boot_id = image::boot_id(plan, &sources, &staged, &parts)?;
     let initramfs = image::encode_initramfs(plan, &staged, Some(boot_id), scratch, progress)?;
@@ -77,7 +89,7 @@ pub fn build(plan: &Plan, cache: &Cache, repack: bool, target: &Path, progress: 
     let (mut medium, loaders) = image::medium_tree(plan, &sources, parts, boot_id, initramfs)?;
     image::add_provenance(plan, &staged, &part_paths, &mut medium)?;
     loaders.notes.iter().for_each(|note| progress.note(&format!("note: {note}")));
-    let len = image::write_iso(plan, &medium, loaders, boot_id, &mut draft.appender(), progress)?;
+    let len = image::write_iso(plan, &medium, loaders, boot_id, (&mut draft.appender(), scratch), progress)?;
 
     draft.publish()?;
     Ok(Built { boot_id, len, initramfs_len })

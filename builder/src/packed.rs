@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tree::{Provenance, Tree, TreePath};
+use tree::{Content, Provenance, Tree, TreePath};
 
+use crate::exclusion;
 use crate::progress::{self, Progress};
 use crate::publish::Draft;
+use crate::space;
 use crate::squashfs::{self, Missing, Options, Written};
-use crate::stage::exclude_paths;
 
 #[derive(Debug)]
 pub struct Request {
@@ -24,23 +26,43 @@ pub struct Request {
     pub options: Options,
     /// Dates after this one become this one.
     pub epoch: Option<i64>,
+    /// Read it back, and compare it with what went in.
+    pub verify: bool,
 }
 
 /// Packs what `request` says into `target`, which shows the old image until
 /// the new one is whole.
 pub fn build(request: Request, target: &Path, progress: &Progress) -> Result<Written> {
+    let is_verified = request.verify;
     let (tree, options) = prepare(request, progress)?;
     for advice in squashfs::advise(&tree) {
         progress.note(&format!("note: {advice}"));
     }
     let mut draft = Draft::create(target)?;
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Some(warning) = space::warning(dir, tree.content_len()) {
+        progress.note(&format!("note: {warning}"));
+    }
     let step = progress.step(format!("squashfs {}", options.compression), Some(tree.content_len()));
     let start = Instant::now();
-    let written = squashfs::write_watched(&tree, &options, draft.file(), &mut |passed| step.at(passed.read))?;
-    draft.publish()?;
+    let written = squashfs::write_watched(&tree, &options, draft.file(), &mut |passed| step.at(passed.read));
+    let written = written.map_err(|error| space::told(error, dir))?;
     step.done(&summary(&written, start.elapsed()));
+    if is_verified {
+        let image = draft.file().try_clone()?;
+        verify(&tree, &Content::span(Arc::new(image), "the squashfs", 0, written.len), progress)?;
+    }
+    draft.publish()?;
     note_cache(&written, progress);
     Ok(written)
+}
+
+/// Reads the image back, and compares it with the tree that it was made from.
+pub(crate) fn verify(tree: &Tree, image: &Content, progress: &Progress) -> Result<()> {
+    let step = progress.step("reading it back", None);
+    squashfs::compare(tree, image)?;
+    step.done("it is what was packed");
+    Ok(())
 }
 
 /// What [`build`] would pack anew for `request`; see [`squashfs::missing`].
@@ -67,7 +89,7 @@ pub(crate) fn from_cache(written: &Written) -> String {
 fn prepare(request: Request, progress: &Progress) -> Result<(Tree, Options)> {
     let mut tree = load(&request.source).with_context(|| request.source.display().to_string())?;
     for glob in &request.exclude {
-        exclude_paths(&mut tree, glob);
+        exclusion::exclude(&mut tree, glob);
     }
     if let Some(epoch) = request.epoch {
         tree.clamp_mtimes(epoch);
@@ -140,6 +162,7 @@ mod tests {
             sort: Some(list.clone()),
             options: Options::new("none".parse().unwrap()),
             epoch: Some(7),
+            verify: true,
         };
         let progress = Progress::new(Show::Nothing);
         let written = build(request(), &target, &progress).unwrap();

@@ -11,11 +11,15 @@ use crate::companions;
 use crate::compress::{Unpacks, unpacks};
 use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
+use crate::exclusion;
 use crate::kernel::pattern::{Pattern, Pick};
 use crate::kernel::{self, Machine, MachineError};
+use crate::layer::{self, LayerError};
 use crate::microcode::{self, MicrocodeError};
 use crate::overlay::{self, OverlayError};
-use crate::plan::{OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan};
+use crate::plan::{
+    LayerPlan, OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan,
+};
 use crate::profile::{Located, Place, Problem, Problems};
 use crate::provenance::role::words;
 use crate::source::Sources;
@@ -35,7 +39,8 @@ pub struct Staged {
 
 #[derive(Debug)]
 pub enum StagedPayload {
-    Root(Tree),
+    /// The root, and each layer as what it has over those below.
+    Root(Vec<Tree>),
     /// In the plan's order.
     Packages(Vec<StagedPackage>),
 }
@@ -61,6 +66,8 @@ pub enum StageError {
     Userland { place: Place, source: UserlandError },
     #[error("{place}: a program cannot be taken")]
     Program { place: Place, source: ElfError },
+    #[error("{place}: the layer")]
+    Layer { place: Place, source: LayerError },
     #[error("{place}: no path of a program")]
     ProgramPath { place: Place, source: tree::PathError },
     #[error("{place}: the kernel's modules")]
@@ -81,7 +88,7 @@ impl Staged {
     pub fn stage(plan: &Plan, sources: &Sources) -> Result<Self, StageError> {
         let mut notes = Vec::new();
         let payload = match &plan.payload {
-            Payload::Root(root) => StagedPayload::Root(stage_root(plan, root, sources, &mut notes)?),
+            Payload::Root(root) => StagedPayload::Root(stage_layers(plan, root, sources, &mut notes)?),
             Payload::Packages(packages) => {
                 let staged = packages.iter().map(|package| stage_package(plan, package, sources, &mut notes));
                 StagedPayload::Packages(staged.collect::<Result<_, _>>()?)
@@ -195,20 +202,67 @@ fn machine(pattern: &Located<String>) -> Result<Option<Machine>, MachineError> {
     }
 }
 
-fn stage_root(plan: &Plan, root: &RootPlan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
-    let mut tree = sources.root.clone().expect("a root was loaded for overlay mode");
-    for exclude in &root.exclude {
-        exclude_paths(&mut tree, &exclude.value);
+/// The root and its layers, the lowest first.
+fn stage_layers(
+    plan: &Plan,
+    root: &RootPlan,
+    sources: &Sources,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Tree>, StageError> {
+    let mut below = stage_root(plan, root, sources, notes)?;
+    let Some(first) = root.layers.first() else { return Ok(vec![below]) };
+    let failed = |layer: &LayerPlan| {
+        let place = layer.name.place.clone();
+        move |source| StageError::Layer { place, source }
+    };
+    layer::check(&below).map_err(failed(first))?;
+    let mut staged = vec![below.clone()];
+    for (layer, source) in root.layers.iter().zip(&sources.layers) {
+        let mut wanted = source.clone().unwrap_or_else(|| below.clone());
+        exclude(&mut wanted, root.exclude_usual && source.is_some(), &layer.exclude);
+        let overlays = merge_overlays(plan, &layer.overlays)?;
+        lay(&mut wanted, overlays, &layer.name.place, notes)?;
+        if source.is_some() {
+            add_mount_points(&mut wanted)?;
+        }
+        if plan.clamp {
+            wanted.clamp_mtimes(plan.epoch);
+        }
+        staged.push(layer::over(&below, &wanted).map_err(failed(layer))?);
+        // The next one cannot count on a layer that is not always there.
+        if !layer.extra {
+            below = wanted;
+        }
     }
-    let overlays = merge_overlays(plan, &root.overlays)?;
-    lay(&mut tree, overlays, &root.from.place, notes)?;
-    // What the handover moves its mounts to, and some minimal roots lack.
+    Ok(staged)
+}
+
+fn exclude(tree: &mut Tree, usual: bool, globs: &[Located<String>]) {
+    if usual {
+        exclusion::exclude_usual(tree);
+    }
+    for glob in globs {
+        exclusion::exclude(tree, &glob.value);
+    }
+}
+
+/// What the handover moves its mounts to, and some minimal roots lack.
+fn add_mount_points(tree: &mut Tree) -> Result<(), Conflict> {
     for name in ["dev", "proc", "sys", "run"] {
         let path = TreePath::new(name).expect("a plain path");
         if !tree.contains(&path) {
             tree.insert_dir(path, Meta::new(0o755), Provenance::new("a mount point of the handover"))?;
         }
     }
+    Ok(())
+}
+
+fn stage_root(plan: &Plan, root: &RootPlan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
+    let mut tree = sources.root.clone().expect("a root was loaded for overlay mode");
+    exclude(&mut tree, root.exclude_usual, &root.exclude);
+    let overlays = merge_overlays(plan, &root.overlays)?;
+    lay(&mut tree, overlays, &root.from.place, notes)?;
+    add_mount_points(&mut tree)?;
     if tree.get(&TreePath::root()).is_some_and(|root| root.meta.uid != 0) {
         notes.push("the root's `/` does not belong to root: an archive made as root keeps its owners".into());
     }
@@ -304,18 +358,4 @@ fn lay(tree: &mut Tree, over: Tree, place: &Place, notes: &mut Vec<String>) -> R
     let replaced = tree.lay_over(over).map_err(|source| StageError::DoesNotFit { place: place.clone(), source })?;
     notes.extend(replaced.into_iter().map(|replaced| replaced.to_string()));
     Ok(())
-}
-
-/// `boot/initrd.img*` or `var/cache/apt/*`: a glob over whole paths, in which
-/// `*` stops at no slash.
-pub(crate) fn exclude_paths(tree: &mut Tree, glob: &str) {
-    let glob = glob.trim_start_matches('/');
-    let doomed: Vec<TreePath> = tree
-        .walk()
-        .filter(|item| std::str::from_utf8(item.path.as_bytes()).is_ok_and(|path| init::glob::matches(glob, path)))
-        .map(|item| item.path.clone())
-        .collect();
-    for path in doomed {
-        tree.remove(&path);
-    }
 }

@@ -17,10 +17,13 @@ pub mod medium {
     pub const DIR: &str = "live";
     /// In [`DIR`]: see [`crate::manifest`].
     pub const MANIFEST: &str = "manifest";
-    /// In [`DIR`]: the rootfs image of overlay mode, where there is one layer.
-    pub const ROOTFS_IMAGE: &str = "root.squashfs";
-    /// In [`DIR`]: its hash tree, in a verified image; see [`crate::verity`].
-    pub const ROOTFS_HASHES: &str = "root.verity";
+    /// The lowest layer of overlay mode. In [`DIR`] each layer is its name with
+    /// one of the two endings behind it.
+    pub const ROOT_LAYER: &str = "root";
+    /// Its squashfs.
+    pub const LAYER_IMAGE: &str = ".squashfs";
+    /// Its hash tree, in a verified image; see [`crate::verity`].
+    pub const LAYER_HASHES: &str = ".verity";
     /// In [`DIR`]: the packages of ram mode.
     pub const PACKAGES: &str = "packages";
     /// What a package's name ends in, the builder's own first. /init goes by what

@@ -19,6 +19,9 @@ pub(crate) struct Squashfs {
     /// Pack every block, also those that are in the cache, and keep none
     #[arg(long)]
     repack: bool,
+    /// Read the image back before it gets its name, and compare it with SOURCE
+    #[arg(long)]
+    verify: bool,
 }
 
 /// What decides on an image's blocks.
@@ -57,7 +60,7 @@ impl Packing {
         let cache = Some(CacheAt { dir: blocks(self.cache), max: cache::DEFAULT_MAX });
         let options = Options { block_size: self.block, tail_packing: self.pack_tails, jobs, cache, ..defaults };
         let (source, exclude, sort) = (self.source, self.exclude, self.sort);
-        Ok(Request { source, exclude, sort, options, epoch: super::epoch()? })
+        Ok(Request { source, exclude, sort, options, epoch: super::epoch()?, verify: false })
     }
 }
 
@@ -69,6 +72,7 @@ pub(crate) fn blocks(cache: Option<PathBuf>) -> PathBuf {
 impl Squashfs {
     pub(crate) fn run(self, progress: &Progress) -> Result<()> {
         let mut request = self.packing.request()?;
+        request.verify = self.verify;
         if self.repack {
             request.options.cache = None;
         }

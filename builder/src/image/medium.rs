@@ -2,6 +2,7 @@
 //! the ISO made of them.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use init::contract::{BootId, medium};
@@ -16,6 +17,7 @@ use crate::plan::{BootPlan, Plan};
 use crate::profile::DiskLayout;
 use crate::progress::{self, Progress};
 use crate::source::Sources;
+use crate::space;
 use crate::stage::Staged;
 
 /// Ventoy looks for the second half in the descriptor's publisher, preparer and
@@ -97,13 +99,13 @@ pub fn medium_tree(
     Ok((tree, loaders))
 }
 
-/// Lays the ISO out and writes it.
+/// Lays the ISO out and writes it to `out`, a file in `dir`.
 pub fn write_iso(
     plan: &Plan,
     tree: &Tree,
     loaders: Loaders,
     boot_id: BootId,
-    out: &mut dyn Write,
+    (out, dir): (&mut dyn Write, &Path),
     progress: &Progress,
 ) -> Result<u64> {
     let boots = loaders.bios.is_some() || loaders.uefi.is_some();
@@ -129,6 +131,7 @@ pub fn write_iso(
         progress.note(&format!("note: {advice}"));
     }
     let layout = iso::layout(&image)?;
+    space::check(dir, layout.len(), "the ISO")?;
     let step = progress.step("iso", Some(layout.len()));
     layout.write(out, &mut |bytes| step.at(bytes))?;
     step.done(&progress::bytes(layout.len()));

@@ -11,5 +11,5 @@ mod scratch;
 pub use budget::OverBudget;
 pub use initramfs::encode_initramfs;
 pub use medium::{boot_id, medium_tree, write_iso};
-pub use payload::{EncodedPart, bound_to, encode_payload};
+pub use payload::{EncodedPart, Request, bound_to, encode_payload};
 pub use provenance::{add_provenance, initramfs_provenance};

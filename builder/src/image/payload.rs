@@ -2,15 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::num::NonZero;
 use std::path::Path;
-use std::thread;
 
 use anyhow::{Context, Result};
 use init::contract::medium;
 use init::manifest::{Hex, Part, Verity};
 use init::unpack;
-use tree::{Content, Kind, Node, Provenance, Tree};
+use tree::{Content, Kind, Node, Provenance, Tree, TreePath};
 
 use super::scratch::{encode, scratch_file, spanned};
 use crate::compress::Decoder;
@@ -19,7 +17,8 @@ use crate::profile::{Problem, Problems};
 use crate::progress::{self, Progress};
 use crate::squashfs::{self, CacheAt};
 use crate::stage::{StagedPackage, StagedPayload};
-use crate::{digest, package, packed, verity};
+use crate::verity::RootHash;
+use crate::{digest, package, packed, space, verity};
 
 /// A part of the medium, encoded, in a file that has no name.
 #[derive(Debug)]
@@ -30,35 +29,51 @@ pub struct EncodedPart {
     pub hashes: Option<Content>,
 }
 
-/// Encodes the root or the packages. Packed blocks of the root are taken from
-/// `cache` and kept there. `scratch` is a folder with room for them.
+/// How the parts are to be encoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Packed blocks of the root are taken from here and kept here.
+    pub cache: Option<&'a CacheAt>,
+    /// A folder with room for them.
+    pub scratch: &'a Path,
+    /// Read the root back and compare it.
+    pub verify: bool,
+}
+
+/// Encodes the root or the packages.
 pub fn encode_payload(
     plan: &Plan,
     staged: &StagedPayload,
-    cache: Option<&CacheAt>,
-    scratch: &Path,
+    request: &Request<'_>,
     progress: &Progress,
 ) -> Result<Vec<EncodedPart>> {
     match (&plan.payload, staged) {
-        (Payload::Root(root), StagedPayload::Root(tree)) => {
-            for advice in squashfs::advise(tree) {
-                progress.note(&format!("note: {advice}"));
-            }
-            let step = progress.step(format!("squashfs {}", root.compress), Some(tree.content_len()));
-            let mut file = scratch_file(scratch)?;
+        (Payload::Root(root), StagedPayload::Root(trees)) => {
             let first = root.order.as_ref().map(|order| packed::sort_list(&order.value)).transpose()?;
-            let (first, cache) = (first.unwrap_or_default(), cache.cloned());
-            let options =
-                squashfs::Options { epoch: plan.epoch, first, cache, ..squashfs::Options::new(root.compress) };
-            let written = squashfs::write_watched(tree, &options, &mut file, &mut |passed| step.at(passed.read))?;
-            let mut part = encoded(medium::ROOTFS_IMAGE.into(), file, tree.content_len(), true, true)?;
-            let (len, taken) = (progress::bytes(written.len), packed::from_cache(&written));
-            step.done(&format!("{len} from {} entries{taken}", tree.len()));
-            packed::note_cache(&written, progress);
-            if root.verity {
-                add_hashes(&mut part, scratch, progress)?;
-            }
-            Ok(vec![part])
+            let lowest = Layer {
+                name: medium::ROOT_LAYER.into(),
+                compress: root.compress,
+                first: first.unwrap_or_default(),
+                extra: false,
+            };
+            let over = root.layers.iter().map(|layer| {
+                let (name, compress, extra) = (layer.name.value.clone(), layer.compress, layer.extra);
+                Layer { name, compress, first: Vec::new(), extra }
+            });
+            let layers = [lowest].into_iter().chain(over).zip(trees);
+            let squashed = layers.map(|(layer, tree)| {
+                let options = squashfs::Options {
+                    epoch: plan.epoch,
+                    first: layer.first,
+                    cache: request.cache.cloned(),
+                    ..squashfs::Options::new(layer.compress)
+                };
+                let salt = root.verity.then(|| verity::salt(&format!("{} {} {}", plan.name, layer.name, plan.epoch)));
+                let mut part = squash(&layer.name, tree, &options, salt, request, progress)?;
+                part.part.extra = layer.extra;
+                Ok(part)
+            });
+            squashed.collect()
         }
         (Payload::Packages(plans), StagedPayload::Packages(packages)) => {
             let mut parts = Vec::new();
@@ -71,7 +86,8 @@ pub fn encode_payload(
                     StagedPackage::Tree(tree) => {
                         check_rights(tree, plan)?;
                         let codec = "xz:6".parse().expect("a codec");
-                        let file = encode(scratch, codec, Decoder::Userland, |out| Ok(package::write(tree, out)?))?;
+                        let file =
+                            encode(request.scratch, codec, Decoder::Userland, |out| Ok(package::write(tree, out)?))?;
                         encoded(path, file, tree.content_len(), plan.required, plan.privileged)?
                     }
                 };
@@ -84,10 +100,65 @@ pub fn encode_payload(
     }
 }
 
+/// What a squashfs of the medium is made with.
+struct Layer {
+    name: String,
+    compress: squashfs::Compression,
+    first: Vec<TreePath>,
+    extra: bool,
+}
+
+/// With a salt, a hash tree is made while the squashfs is written. Its SHA-256
+/// has to wait: that begins with the head, which is written last.
+fn squash(
+    name: &str,
+    tree: &Tree,
+    options: &squashfs::Options,
+    salt: Option<RootHash>,
+    request: &Request<'_>,
+    progress: &Progress,
+) -> Result<EncodedPart> {
+    for advice in squashfs::advise(tree) {
+        progress.note(&format!("note: {advice}"));
+    }
+    let step =
+        progress.step(format!("{name}{} {}", medium::LAYER_IMAGE, options.compression), Some(tree.content_len()));
+    let mut file = scratch_file(request.scratch)?;
+    let mut watch = |passed: squashfs::Passed| step.at(passed.read);
+    let (written, hashes) = match salt {
+        None => (squashfs::write_watched(tree, options, &mut file, &mut watch), None),
+        Some(salt) => {
+            let mut passing = verity::Passing::new(&mut file, salt);
+            (squashfs::write_watched(tree, options, &mut passing, &mut watch), Some(passing))
+        }
+    };
+    let written = written.map_err(|error| space::told(error, request.scratch))?;
+    let hashes = hashes.map(|passing| hash_tree(name, passing, request.scratch)).transpose()?;
+    let mut part = encoded(format!("{name}{}", medium::LAYER_IMAGE), file, tree.content_len(), true, true)?;
+    let (len, taken) = (progress::bytes(written.len), packed::from_cache(&written));
+    let root = hashes.as_ref().map_or(String::new(), |(verity, _)| format!(", root hash {}", Hex(&verity.root_hash)));
+    step.done(&format!("{len} from {} entries{taken}{root}", tree.len()));
+    packed::note_cache(&written, progress);
+    if request.verify {
+        packed::verify(tree, &part.content, progress)?;
+    }
+    (part.part.verity, part.hashes) = hashes.unzip();
+    Ok(part)
+}
+
+fn hash_tree(name: &str, passing: verity::Passing<&mut File>, scratch: &Path) -> Result<(Verity, Content)> {
+    let path = format!("{name}{}", medium::LAYER_HASHES);
+    let file = scratch_file(scratch)?;
+    let root_hash = passing.finish(&file).with_context(|| path.clone())?;
+    let hashes = spanned(file, &path)?;
+    Ok((Verity { root_hash, hashes: path, hashes_size: hashes.len() }, hashes))
+}
+
 /// The plan, with what is only known of a verified image once it is encoded.
 pub fn bound_to(plan: &Plan, parts: &[EncodedPart]) -> Plan {
-    let root_hash = parts.iter().find_map(|part| part.part.verity.as_ref());
-    root_hash.map_or_else(|| plan.clone(), |verity| plan.with_root_hash(&verity.root_hash))
+    let verified = parts.iter().filter_map(|part| part.part.verity.as_ref());
+    let root_hashes: Vec<RootHash> = verified.map(|verity| verity.root_hash).collect();
+    if root_hashes.is_empty() { plan.clone() } else { plan.with_root_hashes(&root_hashes) }
 }
 
 /// Takes a finished archive as it is, after reading it to the end: its digest
@@ -151,20 +222,6 @@ fn encoded(path: String, file: File, unpacked: u64, required: bool, privileged: 
     Ok(EncodedPart { part, content, hashes: None })
 }
 
-fn add_hashes(part: &mut EncodedPart, scratch: &Path, progress: &Progress) -> Result<()> {
-    let step = progress.step("verity", None);
-    let superblock = verity::superblock(&part.part.sha256, part.content.len());
-    let file = scratch_file(scratch)?;
-    let threads = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let root_hash = verity::write(&part.content, &superblock, threads, &file)
-        .with_context(|| format!("the hash tree of {}", part.part.path))?;
-    let hashes = spanned(file, medium::ROOTFS_HASHES)?;
-    step.done(&format!("root hash {}", Hex(&root_hash)));
-    part.part.verity = Some(Verity { root_hash, hashes: medium::ROOTFS_HASHES.into(), hashes_size: hashes.len() });
-    part.hashes = Some(hashes);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +230,7 @@ mod tests {
     use crate::compress::{Codec, threads};
     use crate::plan::{PackageSource, Parts};
     use crate::profile::Place;
-    use tree::{Leaf, Meta, TreePath};
+    use tree::{Leaf, Meta};
 
     fn plan(privileged: bool) -> PackagePlan {
         let place = Place { file: Path::new("p.toml").into(), line: 6, column: 1 };

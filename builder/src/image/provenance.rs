@@ -20,10 +20,13 @@ pub fn add_provenance(plan: &Plan, staged: &Staged, parts: &[String], tree: &mut
     record.add_tree(TreePath::root(), tree);
     add_initramfs(&mut record, TreePath::new(medium::INITRAMFS)?, staged);
     match (&plan.payload, &staged.payload) {
-        (Payload::Root(root), StagedPayload::Root(tree)) => {
-            for part in parts.iter().take(1) {
-                let from = Provenance::new("the root, packed")
-                    .because(format!("profile {}: root.from", root.from.place.short()));
+        (Payload::Root(root), StagedPayload::Root(layers)) => {
+            let packed = |what: &str, cause: String| Provenance::new(format!("{what}, packed")).because(cause);
+            let lowest = packed("the root", format!("profile {}: root.from", root.from.place.short()));
+            let others = root.layers.iter().map(|layer| {
+                packed(&format!("layer {}", layer.name.value), format!("profile {}", layer.name.place.short()))
+            });
+            for ((tree, part), from) in layers.iter().zip(parts).zip([lowest].into_iter().chain(others)) {
                 record.add(TreePath::root(), live(part), from);
                 record.add_tree(live(part), tree);
             }

@@ -121,6 +121,7 @@ pub enum OverlaySource {
 
 /// What the medium carries besides the kernel.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // a build has one
 pub enum Payload {
     Root(RootPlan),
     Packages(Vec<PackagePlan>),
@@ -130,12 +131,30 @@ pub enum Payload {
 pub struct RootPlan {
     pub from: Located<RootSource>,
     pub exclude: Vec<Located<String>>,
+    /// Also what no live system needs.
+    pub exclude_usual: bool,
     pub compress: Compression,
     /// A list of what a boot reads, which is stored first.
     pub order: Option<Located<PathBuf>>,
     pub overlays: Vec<Located<OverlaySource>>,
-    /// /init reads it through dm-verity, and boot entries name its root hash.
+    /// Over it, the lowest first.
+    pub layers: Vec<LayerPlan>,
+    /// /init reads all of them through dm-verity, and boot entries name their root hashes.
     pub verity: bool,
+}
+
+/// A squashfs that lies over the root.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerPlan {
+    /// Its file's name on the medium, without the ending.
+    pub name: Located<String>,
+    /// `None` is what is below it.
+    pub from: Option<Located<RootSource>>,
+    pub exclude: Vec<Located<String>>,
+    pub compress: Compression,
+    pub overlays: Vec<Located<OverlaySource>>,
+    /// Used only where the command line names it.
+    pub extra: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,13 +191,15 @@ impl Plan {
 }
 
 impl Plan {
-    /// The same, its boot entries taking no other root than this one. In front:
-    /// what follows a `--` is for the distribution's init.
+    /// The same, its boot entries taking no other root than this one, with the
+    /// hashes of all layers. In front: what follows a `--` is for the
+    /// distribution's init.
     #[must_use]
-    pub fn with_root_hash(&self, root_hash: &RootHash) -> Self {
+    pub fn with_root_hashes(&self, root_hashes: &[RootHash]) -> Self {
         let mut plan = self.clone();
+        let hashes: Vec<String> = root_hashes.iter().map(|hash| Hex(hash).to_string()).collect();
         for entry in &mut plan.boot.entries {
-            entry.cmdline = format!("{}={} {}", params::VERITY, Hex(root_hash), entry.cmdline).trim_end().into();
+            entry.cmdline = format!("{}={} {}", params::VERITY, hashes.join(","), entry.cmdline).trim_end().into();
         }
         plan
     }

@@ -4,9 +4,10 @@ use std::fmt::{self, Formatter};
 use std::path::Path;
 
 use super::{
-    FirmwareSource, KernelSource, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramFile, ProgramSource,
-    RootSource, Userland,
+    FirmwareSource, KernelSource, LayerPlan, OverlaySource, PackageSource, Parts, Payload, Plan, ProgramFile,
+    ProgramSource, RootSource, Userland,
 };
+use crate::exclusion;
 use crate::profile::Located;
 
 pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
@@ -60,6 +61,9 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
         Payload::Root(root) => {
             writeln!(f, "\nroot")?;
             line(f, "from", &root_source(&root.from.value), Some(&root.from))?;
+            if root.exclude_usual {
+                line::<()>(f, "exclude", exclusion::NAME, None)?;
+            }
             for exclude in &root.exclude {
                 line(f, "exclude", &exclude.value, Some(exclude))?;
             }
@@ -70,7 +74,8 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
             if root.verity {
                 line::<()>(f, "verity", "yes", None)?;
             }
-            overlays(f, &root.overlays)
+            overlays(f, &root.overlays)?;
+            root.layers.iter().try_for_each(|over| layer(f, over))
         }
         Payload::Packages(packages) => packages.iter().try_for_each(|package| {
             let need = if package.required { "required" } else { "optional" };
@@ -82,6 +87,19 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
             }
         }),
     }
+}
+
+fn layer(f: &mut Formatter<'_>, layer: &LayerPlan) -> fmt::Result {
+    let extra = if layer.extra { " (where it is asked for)" } else { "" };
+    writeln!(f, "\nlayer {}{extra}", layer.name.value)?;
+    if let Some(from) = &layer.from {
+        line(f, "from", &root_source(&from.value), Some(from))?;
+    }
+    for exclude in &layer.exclude {
+        line(f, "exclude", &exclude.value, Some(exclude))?;
+    }
+    line::<()>(f, "compress", &layer.compress.to_string(), None)?;
+    overlays(f, &layer.overlays)
 }
 
 fn parts(f: &mut Formatter<'_>, parts: &Parts) -> fmt::Result {

@@ -396,6 +396,7 @@ initramfs
 
 root
   from     folder rootfs  # p.toml:13
+  exclude  /boot and package caches
   exclude  boot/*  # p.toml:14
   compress zstd:15
   verity   yes

@@ -31,6 +31,7 @@ pub struct Profile {
     pub kernel: KernelSection,
     pub initramfs: InitramfsSection,
     pub root: Option<RootSection>,
+    pub layers: Vec<LayerSection>,
     pub packages: Vec<PackageSection>,
     pub image: ImageSection,
     pub boot: BootSection,
@@ -59,10 +60,27 @@ pub struct RootSection {
     /// Packages for a `mmdebstrap:` source, beyond the minimal set.
     pub include: Vec<Located<String>>,
     pub exclude: Vec<Located<String>>,
+    /// Whether what no live system needs is left out ([`crate::exclusion`]).
+    pub exclude_usual: Option<Located<bool>>,
     pub compress: Option<Located<String>>,
     /// A file with one path a line: what a boot reads, in that order.
     pub order: Option<Located<String>>,
     pub overlays: Vec<Located<String>>,
+}
+
+/// One more squashfs over the root: what makes it another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSection {
+    pub name: Located<String>,
+    /// A whole root, of which the layer holds what differs from the one below;
+    /// without it the one below is what is changed.
+    pub from: Option<Located<String>>,
+    pub include: Vec<Located<String>>,
+    pub exclude: Vec<Located<String>>,
+    pub compress: Option<Located<String>>,
+    pub overlays: Vec<Located<String>>,
+    /// Used only where it is asked for by name.
+    pub extra: Option<Located<bool>>,
 }
 
 /// What holds for the image as a whole.
@@ -185,10 +203,16 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
         top.require("kernel", kernel, "`[kernel]` with `from = \"deb:linux-image-amd64\"`").and_then(kernel_section);
     let initramfs = top.section("initramfs").map(initramfs_section).unwrap_or_default();
     let root_section = top.section("root");
+    let layer_sections = top.sections("layer");
     let packages: Vec<_> = top.sections("package").into_iter().map(package_section).collect();
     if let Some(mode) = &mode {
         check_mode(&top, mode, root_section.as_ref(), &packages);
+        if let (Mode::Ram, Some(layer)) = (mode.value, layer_sections.first()) {
+            let problem = Problem::new(layer.place(), "a layer, and `mode` is \"ram\"");
+            top.report(problem.remedy("layers lie over `[root]`, in `mode = \"overlay\"`"));
+        }
     }
+    let layers = layer_sections.into_iter().filter_map(layer_section).collect();
     let root = root_section.and_then(root_section_fields);
     let image = top.section("image").map(image_section).unwrap_or_default();
     let boot = top.section("boot").map(boot::section).unwrap_or_default();
@@ -202,6 +226,7 @@ fn decode(file: Arc<Path>, mut top: Section<'_>) -> Option<Profile> {
         kernel: kernel?,
         initramfs,
         root,
+        layers,
         packages,
         image,
         boot,
@@ -267,13 +292,30 @@ fn root_section_fields(mut section: Section<'_>) -> Option<RootSection> {
     let fields = (
         section.strings("include").unwrap_or_default(),
         section.strings("exclude").unwrap_or_default(),
+        section.boolean("exclude_usual"),
         section.string("compress"),
         section.string("order"),
         section.strings("overlays").unwrap_or_default(),
     );
     section.finish();
-    let (include, exclude, compress, order, overlays) = fields;
-    Some(RootSection { from: from?, include, exclude, compress, order, overlays })
+    let (include, exclude, exclude_usual, compress, order, overlays) = fields;
+    Some(RootSection { from: from?, include, exclude, exclude_usual, compress, order, overlays })
+}
+
+fn layer_section(mut section: Section<'_>) -> Option<LayerSection> {
+    let name = section.string("name");
+    let name = section.require("name", name, "`name = \"desktop\"`: the file on the medium is called that");
+    let fields = (
+        section.string("from"),
+        section.strings("include").unwrap_or_default(),
+        section.strings("exclude").unwrap_or_default(),
+        section.string("compress"),
+        section.strings("overlays").unwrap_or_default(),
+        section.boolean("extra"),
+    );
+    section.finish();
+    let (from, include, exclude, compress, overlays, extra) = fields;
+    Some(LayerSection { name: name?, from, include, exclude, compress, overlays, extra })
 }
 
 fn image_section(mut section: Section<'_>) -> ImageSection {
@@ -356,8 +398,12 @@ overlays = [\"ram-system\"]
         let InitramfsSection { compress, max_size, microcode, userland, programs, overlays } = live.initramfs;
         assert!(compress.is_some() && max_size.is_some() && userland.is_some());
         assert!([microcode, programs, overlays].iter().all(|list| !list.is_empty()));
-        let RootSection { from: _, include, exclude, compress, order, overlays } = live.root.unwrap();
-        assert!(compress.is_some() && order.is_some());
+        let RootSection { from: _, include, exclude, exclude_usual, compress, order, overlays } = live.root.unwrap();
+        assert!(compress.is_some() && order.is_some() && exclude_usual.is_some());
+        assert!([include, exclude, overlays].iter().all(|list| !list.is_empty()));
+        let [layer] = &live.layers[..] else { panic!("one layer") };
+        let LayerSection { name: _, from, include, exclude, compress, overlays, extra } = layer;
+        assert!(from.is_some() && compress.is_some() && extra.is_some());
         assert!([include, exclude, overlays].iter().all(|list| !list.is_empty()));
         let ImageSection { verity, media_sum } = live.image;
         assert!(verity.is_some() && media_sum.is_some());

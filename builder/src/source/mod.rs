@@ -16,7 +16,7 @@ use crate::arch::Arch;
 use crate::bootloader;
 use crate::deb::{self, Kept};
 use crate::kernel::Kernel;
-use crate::plan::{FirmwareSource, KernelSource, Payload, Plan, RootSource};
+use crate::plan::{FirmwareSource, KernelSource, LayerPlan, Payload, Plan, RootSource};
 use crate::profile::{Located, Place};
 
 pub use cache::{Cache, Wanted};
@@ -30,6 +30,8 @@ pub struct Sources {
     pub kernel_package: Option<Kept>,
     /// In overlay mode.
     pub root: Option<Tree>,
+    /// Of each layer over it the whole root that it is made from, if it has one.
+    pub layers: Vec<Option<Tree>>,
     /// Trees of firmware that the plan wants microcode from.
     pub microcode: Vec<(Tree, Provenance)>,
     pub loaders: LoaderFiles,
@@ -74,10 +76,13 @@ pub fn missing(plan: &Plan, cache: &Cache) -> Vec<Wanted> {
     if let KernelSource::Deb(name) = &plan.kernel.value {
         wanted.push(Wanted::Kernel { package: name.clone(), arch: plan.arch });
     }
-    if let Payload::Root(root) = &plan.payload
-        && let RootSource::Mmdebstrap { suite, include } = &root.from.value
-    {
-        wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone(), arch: plan.arch });
+    if let Payload::Root(root) = &plan.payload {
+        let layers = root.layers.iter().filter_map(|layer| layer.from.as_ref());
+        for from in [&root.from].into_iter().chain(layers) {
+            if let RootSource::Mmdebstrap { suite, include } = &from.value {
+                wanted.push(Wanted::Root { suite: suite.clone(), include: include.clone(), arch: plan.arch });
+            }
+        }
     }
     wanted.extend(loader::wanted(&bootloader::needs(plan), plan.arch, plan.boot.files.as_ref()));
     wanted.extend(program::wanted(plan));
@@ -92,9 +97,18 @@ impl Sources {
             return Err(SourceError::NotFetched(Missing(missing)));
         }
         let root = match &plan.payload {
-            Payload::Root(root) => Some(load_root(&root.from.value, plan.arch, cache, &root.from.place)?),
+            Payload::Root(root) => Some(load_root(&root.from, "root.from", plan.arch, cache)?),
             Payload::Packages(_) => None,
         };
+        let layers = match &plan.payload {
+            Payload::Root(root) => &root.layers[..],
+            Payload::Packages(_) => &[],
+        };
+        let load_layer = |layer: &LayerPlan| {
+            let from = layer.from.as_ref();
+            from.map(|from| load_root(from, "layer.from", plan.arch, cache)).transpose()
+        };
+        let layers = layers.iter().map(load_layer).collect::<Result<_, _>>()?;
         let (kernel, kernel_package) = load_kernel(plan, cache, root.as_ref())?;
         check_machine(plan, &kernel)?;
         let own = plan.boot.files.as_ref();
@@ -104,13 +118,15 @@ impl Sources {
         }
         let microcode = plan.initramfs.microcode.iter().map(|from| load_firmware(from, root.as_ref()));
         let microcode = microcode.collect::<Result<_, _>>()?;
-        Ok(Self { kernel, kernel_package, root, microcode, loaders })
+        Ok(Self { kernel, kernel_package, root, layers, microcode, loaders })
     }
 }
 
-fn load_root(source: &RootSource, arch: Arch, cache: &Cache, place: &Place) -> Result<Tree, SourceError> {
-    let cause = |what: String| Provenance::new(what).because(format!("profile {}: root.from", place.short()));
-    match source {
+/// `key` is where the profile names it.
+fn load_root(from: &Located<RootSource>, key: &str, arch: Arch, cache: &Cache) -> Result<Tree, SourceError> {
+    let Located { value, place } = from;
+    let cause = |what: String| Provenance::new(what).because(format!("profile {}: {key}", place.short()));
+    match value {
         RootSource::Dir(dir) => tree::host::load(dir, tree::host::Owners::AsIs, &cause("the root's folder".into()))
             .map_err(|e| bad(place, "the root cannot be read", e)),
         RootSource::Tar(file) => tree::tar::load(file, &cause(format!("the root's archive {}", file_name(file))))

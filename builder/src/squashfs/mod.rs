@@ -21,6 +21,7 @@ mod metadata;
 mod missing;
 mod options;
 mod packer;
+mod readback;
 mod writer;
 mod xattrs;
 
@@ -33,6 +34,7 @@ pub use advice::{Advice, advise};
 pub use blocks::Passed;
 pub use missing::{Missing, missing};
 pub use options::{BlockSize, CacheAt, Compression, Filter, Filters, OptionError, Options, Xz};
+pub use readback::{ReadbackError, compare};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SquashfsError {

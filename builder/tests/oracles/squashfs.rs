@@ -1,6 +1,8 @@
 //! Squashfs images, as Linux, unsquashfs and backhand see them: each has to
 //! see the tree that went in.
 
+mod debian;
+mod layers;
 mod odd;
 mod random;
 mod readers;

@@ -2,13 +2,12 @@
 //! own verification over both.
 
 use std::fs::{self, File};
-use std::num::NonZero;
+use std::io::{Cursor, Write};
 use std::process::Command;
 
 use builder::verity;
 use init::manifest::Hex;
-use init::verity::BLOCK;
-use tree::Content;
+use init::verity::{BLOCK, Superblock};
 
 use crate::{output, tool};
 
@@ -26,10 +25,11 @@ fn the_hash_tree_is_veritysetups() {
         };
         let data: Vec<u8> = (0..blocks * BLOCK).map(|_| next()).collect();
         fs::write(at("data"), &data).unwrap();
-        let superblock = verity::superblock(&[blocks as u8; 32], data.len() as u64);
         let ours = File::options().read(true).write(true).create(true).truncate(true).open(at("ours")).unwrap();
-        let threads = NonZero::new(3).unwrap();
-        let root = verity::write(&Content::from(data), &superblock, threads, &ours).unwrap();
+        let mut passing = verity::Passing::new(Cursor::new(Vec::new()), verity::salt("a name"));
+        passing.write_all(&data).unwrap();
+        let root = passing.finish(&ours).unwrap();
+        let superblock = Superblock::parse(&fs::read(at("ours")).unwrap()[..512]).unwrap();
 
         let uuid = Hex(&superblock.uuid).to_string();
         let uuid = [&uuid[..8], &uuid[8..12], &uuid[12..16], &uuid[16..20], &uuid[20..]].join("-");

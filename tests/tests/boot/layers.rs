@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use harness::builder::succeed;
 use harness::oracle::Tool;
-use harness::vm::Disk;
+use harness::vm::{Bus, Disk};
 
 use crate::faults::{Run, Scene};
 use crate::{BOOT, SOON, check_status};
@@ -31,6 +31,20 @@ fn a_layer_that_is_none_is_named() -> Result<()> {
     let mut guest = scene.start(with_extra_layer(&scene)?, "live.layers=mroe", 512)?;
     guest.console.expect("live.layers=mroe: this medium has no such part, only root more", BOOT)?;
     guest.report("root", BOOT)?;
+    guest.passed(SOON)
+}
+
+#[test]
+fn a_layer_of_the_profile_adds_and_takes_away() -> Result<()> {
+    let Some(scene) = Scene::of("layers", Run::Always)? else { return Ok(()) };
+    let menu = fs::read_to_string(scene.image.file("boot/grub/grub.cfg")?)?;
+    let hashes = menu.split_whitespace().find(|word| word.starts_with("live.verity="));
+    let hashes = hashes.context("the boot entries name no root hash")?;
+    let mut guest = scene.start(vec![scene.whole(Bus::Virtio)], hashes, 512)?;
+    assert_eq!(guest.report("extra", BOOT)?, "from the layer");
+    assert_eq!(guest.report("errors", SOON)?, "1", "/big is to be gone");
+    assert_eq!(guest.report("layer", SOON)?.split_whitespace().count(), 2);
+    check_status(&guest)?;
     guest.passed(SOON)
 }
 

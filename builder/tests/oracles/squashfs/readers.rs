@@ -15,20 +15,21 @@ use tree::{Kind, Node, Provenance, Tree};
 
 use crate::tool;
 
-fn as_root() -> bool {
+pub(super) fn as_root() -> bool {
     or_skip(nix::unistd::geteuid().is_root(), "only root mounts images and makes device nodes")
 }
 
-/// Not a tool that could be installed: CI goes without as well, and says so.
-fn or_skip(able: bool, why: &str) -> bool {
+/// A laptop goes without and says so; CI does not go without.
+pub(super) fn or_skip(able: bool, why: &str) -> bool {
     if !able {
+        assert!(std::env::var_os("CI").is_none(), "{why}, and CI wants it");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let _ = writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}");
     }
     able
 }
 
-fn on_disk(image: &[u8]) -> NamedTempFile {
+pub(super) fn on_disk(image: &[u8]) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(image).unwrap();
     file
@@ -39,10 +40,10 @@ fn listing(dir: &Path) -> String {
     print(&load(dir, Owners::AsIs, &Provenance::new("what was read")).unwrap(), With::Digests).unwrap()
 }
 
-/// An image that this machine's kernel has mounted.
+/// Something that this machine's kernel has mounted.
 pub(super) struct Mount {
     dir: TempDir,
-    _image: NamedTempFile,
+    _image: Option<NamedTempFile>,
 }
 
 impl Mount {
@@ -56,7 +57,16 @@ impl Mount {
         crate::output(
             Command::new("mount").args(["-t", "squashfs", "-o", "loop,ro"]).arg(image.path()).arg(dir.path()),
         );
-        Some(Self { dir, _image: image })
+        Some(Self { dir, _image: Some(image) })
+    }
+
+    /// An overlayfs of layers, the lowest first.
+    pub(super) fn overlay(layers: &[Self]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let layers: Vec<_> = layers.iter().rev().map(|layer| layer.path().to_str().unwrap()).collect();
+        let options = format!("ro,lowerdir={}", layers.join(":"));
+        crate::output(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(dir.path()));
+        Self { dir, _image: None }
     }
 
     pub(super) fn path(&self) -> &Path {

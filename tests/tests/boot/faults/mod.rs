@@ -93,7 +93,7 @@ impl Scene {
             harness::oracle::skip("it is no part of --quick")?;
             return Ok(None);
         }
-        let image = if image == "tiny" || image == "verity" { tiny::image(image)? } else { Image::of(image)? };
+        let image = if ["tiny", "verity", "layers"].contains(&image) { tiny::image(image)? } else { Image::of(image)? };
         let dir = tempfile::tempdir()?;
         Ok(image.map(|image| Self { image, dir }))
     }
