@@ -47,7 +47,7 @@ pub enum StagedPayload {
 
 #[derive(Debug)]
 pub enum StagedPackage {
-    /// A finished archive.
+    /// A finished archive or squashfs.
     Archive(Content),
     Tree(Tree),
 }

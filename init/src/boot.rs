@@ -177,7 +177,8 @@ impl Boot {
             RootPlan::Ram { packages, unpacked } => {
                 let new_root = ram::new_root(&self.cmdline)?;
                 let root = new_root.map_or(Root::Here, |new_root| Root::New(new_root, None));
-                ram::extract(&medium, packages, *unpacked, root.path(), &self.cmdline, &mut self.status)?;
+                let packages = ram::look_at(&medium, packages, &mut self.devices);
+                ram::extract(&packages, *unpacked, root.path(), &self.cmdline, &mut self.status)?;
                 let device = medium.device.clone();
                 match medium.release() {
                     Ok(()) => {

@@ -26,9 +26,9 @@ pub mod medium {
     pub const LAYER_HASHES: &str = ".verity";
     /// In [`DIR`]: the packages of ram mode.
     pub const PACKAGES: &str = "packages";
-    /// What a package's name ends in, the builder's own first. /init goes by what
-    /// is in the file.
-    pub const PACKAGE_ENDINGS: [&str; 4] = [".tar.xz", ".tar.zst", ".tar.gz", ".tar"];
+    /// What a package's name ends in, the builder's own first: archives, and
+    /// squashfs images. /init goes by what is in the file.
+    pub const PACKAGE_ENDINGS: [&str; 7] = [".tar.xz", ".tar.zst", ".tar.gz", ".tar", ".tcz", ".sfs", ".squashfs"];
     /// In [`DIR`]: where every file came from, for the builder's `explain`.
     pub const PROVENANCE: &str = "provenance.zst";
     pub const KERNEL: &str = "boot/vmlinuz";
@@ -70,6 +70,8 @@ pub mod run {
     pub const COPY: &str = "/run/live/copy";
     /// Each layer of overlay mode is mounted below here by its number.
     pub const LAYERS: &str = "/run/live/layers";
+    /// Where a package that is an image is mounted while it is copied.
+    pub const PACKAGE: &str = "/run/live/package";
     /// The upper's own tmpfs.
     pub const UPPER: &str = "/run/live/upper";
     /// What changes are kept on.

@@ -105,14 +105,14 @@ fn mount_layer(medium: &Medium, layer: &Part, n: usize) -> Result<Mounted, Fault
     let failed = |code| move |why: String| Fault::new(code, format!("{}: {why}", layer.path));
     let image = medium.bind(&layer.path).map_err(failed(Code::Layer))?;
     let Some(Verity { root_hash, hashes, .. }) = &layer.verity else {
-        return mount_squashfs(&image.path, n)
+        return mount_layer_at(&image.path, n)
             .map_err(|why| unreadable(medium, layer).unwrap_or_else(|| failed(Code::Layer)(why)));
     };
     let hashes = medium.bind(hashes).map_err(|why| failed(Code::Verity)(format!("{hashes}: {why}")))?;
     let name = format!("liveroot-{n}");
     let verified =
         dm::Verified::open(&name, &image.path, layer.size, &hashes.path, root_hash).map_err(failed(Code::Verity))?;
-    mount_squashfs(&verified.path, n).map_err(|why| {
+    mount_layer_at(&verified.path, n).map_err(|why| {
         if verified.is_corrupted() {
             failed(Code::Verity)(format!("it was changed: it does not match its root hash; {why}"))
         } else {
@@ -134,10 +134,13 @@ fn unreadable(medium: &Medium, layer: &Part) -> Option<Fault> {
     })
 }
 
-fn mount_squashfs(device: &str, n: usize) -> Result<Mounted, String> {
-    let target = format!("{}/{n}", run::LAYERS);
-    make_dir(&target);
-    let mount = |options| Mounted::new(device, &target, "squashfs", MsFlags::MS_RDONLY, options);
+fn mount_layer_at(device: &str, n: usize) -> Result<Mounted, String> {
+    mount_squashfs(device, &format!("{}/{n}", run::LAYERS), MsFlags::MS_RDONLY)
+}
+
+pub(crate) fn mount_squashfs(device: &str, target: &str, flags: MsFlags) -> Result<Mounted, String> {
+    make_dir(target);
+    let mount = |options| Mounted::new(device, target, "squashfs", flags, options);
     let (option, since) = SQUASHFS_THREADS;
     if kernel_version().is_some_and(|version| version >= since) {
         // A kernel built without the choice refuses it too.

@@ -1,8 +1,9 @@
 //! Ram mode: the medium's packages, decoded beside each other and extracted one
 //! after the other, over the root that the kernel unpacked the initramfs into,
-//! or into a tmpfs if that was asked for.
+//! or into a tmpfs if that was asked for. A package is an archive, or a squashfs
+//! that is mounted for as long as its copying takes.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::thread;
 
@@ -11,7 +12,8 @@ use nix::sys::statvfs::statvfs;
 
 use crate::check;
 use crate::cmdline::{Check, Cmdline, RamRoot};
-use crate::contract::params;
+use crate::contract::{params, run};
+use crate::devices::Devices;
 use crate::early::make_dir;
 use crate::fault::{Code, Fault};
 use crate::in_turn::{Ahead, Inlet, Outlet, in_turn};
@@ -20,9 +22,12 @@ use crate::manifest::Part;
 use crate::medium::Medium;
 use crate::memory;
 use crate::mounts::Mounted;
-use crate::overlay::{NewRoot, SYSROOT};
+use crate::overlay::{self, NewRoot, SYSROOT};
 use crate::status::Status;
-use crate::unpack::{self, Limits, Summary};
+use crate::superblock::Fs;
+use crate::unpack::{self, Limits, Summary, UnpackError};
+
+const SQUASHFS_MAGIC: &[u8; 4] = b"hsqs";
 
 /// What the decoder and the rest of /init want beside the files themselves:
 /// the largest dictionary that xz's levels have is 64 MiB, and -6's is 8.
@@ -43,9 +48,32 @@ pub(crate) fn new_root(cmdline: &Cmdline) -> Result<Option<NewRoot>, Fault> {
     mounted.map(NewRoot::of).map(Some).map_err(|why| Fault::new(Code::Mount, why).advise(advice()))
 }
 
+/// A part of the medium, and what it is by its first bytes.
+#[derive(Debug)]
+pub(crate) struct Package<'m> {
+    medium: &'m Medium,
+    part: &'m Part,
+    /// A squashfs, and no archive.
+    is_image: bool,
+}
+
+/// Before there are threads: what loads a kmod is forked.
+pub(crate) fn look_at<'m>(medium: &'m Medium, parts: &'m [Part], devices: &mut Devices) -> Vec<Package<'m>> {
+    let is_image = |part: &Part| {
+        let mut magic = [0; SQUASHFS_MAGIC.len()];
+        // What cannot be read is told of when it is checked.
+        let read = medium.open(&part.path).and_then(|mut file| file.read_exact(&mut magic));
+        read.is_ok() && magic == *SQUASHFS_MAGIC
+    };
+    let packages: Vec<_> = parts.iter().map(|part| Package { medium, part, is_image: is_image(part) }).collect();
+    if packages.iter().any(|package| package.is_image) {
+        devices.need(&["loop", Fs::Squashfs.kmod_alias()]);
+    }
+    packages
+}
+
 pub(crate) fn extract(
-    medium: &Medium,
-    packages: &[Part],
+    packages: &[Package<'_>],
     unpacked: u64,
     root: &Path,
     cmdline: &Cmdline,
@@ -60,13 +88,13 @@ pub(crate) fn extract(
     in_turn(
         packages,
         ahead(processors, unpacked, available),
-        |package, decoded| decode(medium, package, cmdline.check, decoded),
+        |package, decoded| decode(package, cmdline.check, decoded),
         |package, decoded| match place(package, decoded, root) {
             Ok(Summary { entries, bytes }) => {
-                info!("{}: {entries} entries, {} MiB", package.path, bytes >> 20);
+                info!("{}: {entries} entries, {} MiB", package.part.path, bytes >> 20);
                 Ok(())
             }
-            Err(fault) if package.required => Err(fault),
+            Err(fault) if package.part.required => Err(fault),
             Err(fault) => {
                 status.degrade(format!("{fault}; going on without the rest of it"));
                 Ok(())
@@ -86,38 +114,69 @@ fn ahead(processors: usize, unpacked: u64, available: Option<u64>) -> Ahead {
 }
 
 /// Twice through a package: nothing of one that is damaged is ever written.
-fn decode(medium: &Medium, package: &Part, policy: Check, decoded: &mut Outlet<'_, Fault>) -> Result<(), Fault> {
+fn decode(package: &Package<'_>, policy: Check, decoded: &mut Outlet<'_, Fault>) -> Result<(), Fault> {
+    let Package { medium, part, is_image } = package;
     if policy != Check::Off {
-        check::digest(medium.open(&package.path), package)?;
+        check::digest(medium.open(&part.path), part)?;
     }
-    let failed = |e: io::Error| {
-        Fault::new(Code::Package, format!("{}: it does not unpack: {e}", package.path))
-            .advise("the package was made wrongly: build the image again")
-    };
-    let mut file = medium.open(&package.path).map_err(failed)?;
+    if *is_image {
+        return Ok(());
+    }
+    let failed = |e: io::Error| made_wrongly(part, &format!("it does not unpack: {e}"));
+    let mut file = medium.open(&part.path).map_err(failed)?;
     let poured = unpack::decoded(&mut file).and_then(|archive| decoded.pour(archive));
     poured.map_err(|e| file.fault().unwrap_or_else(|| failed(e)))
 }
 
-fn place(package: &Part, decoded: &mut Inlet<'_, Fault>, root: &Path) -> Result<Summary, Fault> {
-    let limits = Limits { unpacked: package.unpacked, privileged: package.privileged };
-    unpack::archive(&mut *decoded, root, &limits).map_err(|e| {
+fn place(package: &Package<'_>, decoded: &mut Inlet<'_, Fault>, root: &Path) -> Result<Summary, Fault> {
+    let Package { medium, part, is_image } = package;
+    let limits = Limits { unpacked: part.unpacked, privileged: part.privileged };
+    let placed = if *is_image {
+        place_image(medium, part, decoded, root, &limits)?
+    } else {
+        unpack::archive(&mut *decoded, root, &limits)
+    };
+    placed.map_err(|e| {
         if let Some(fault) = decoded.failure() {
             fault
         } else if e.is_no_space() {
             let left = room(root).unwrap_or(0) >> 20;
             let what = format!(
                 "{}: {e}; the package unpacks to {} MiB, and {left} MiB are left",
-                package.path,
-                package.unpacked >> 20
+                part.path,
+                part.unpacked >> 20
             );
             Fault::new(Code::NoSpace, what)
                 .advise(format!("let the root grow further with {}=, or add memory", params::RAM_SIZE))
         } else {
-            Fault::new(Code::Package, format!("{}: {e}", package.path))
-                .advise("the package was made wrongly: build the image again")
+            made_wrongly(part, &e.to_string())
         }
     })
+}
+
+/// Copied, and not left mounted: the medium is let go of, and what is packed
+/// would stand in memory beside what is used of it.
+fn place_image(
+    medium: &Medium,
+    part: &Part,
+    decoded: &mut Inlet<'_, Fault>,
+    root: &Path,
+    limits: &Limits,
+) -> Result<Result<Summary, UnpackError>, Fault> {
+    // There are no bytes, but whether its digest is right.
+    if let Err(e) = io::copy(decoded, &mut io::sink()) {
+        return Err(decoded.failure().unwrap_or_else(|| made_wrongly(part, &e.to_string())));
+    }
+    let failed = |why: String| made_wrongly(part, &why);
+    let image = medium.bind(&part.path).map_err(failed)?;
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let _mounted = overlay::mount_squashfs(&image.path, run::PACKAGE, flags).map_err(failed)?;
+    Ok(unpack::tree(Path::new(run::PACKAGE), root, limits))
+}
+
+fn made_wrongly(part: &Part, why: &str) -> Fault {
+    Fault::new(Code::Package, format!("{}: {why}", part.path))
+        .advise("the package was made wrongly: build the image again")
 }
 
 /// The kernel gives its tmpfs root half of the memory; a ramfs has no limit

@@ -278,6 +278,25 @@ pub(crate) fn set_xattr(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> nix:
     Errno::result(done).map(drop)
 }
 
+/// What nix has not: flistxattr(2) and fgetxattr(2). Names and values.
+pub(crate) fn xattrs(file: BorrowedFd<'_>) -> nix::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    // linux/limits.h, XATTR_LIST_MAX and XATTR_SIZE_MAX.
+    let mut names = vec![0_u8; 64 << 10];
+    // SAFETY: the length is the buffer's own.
+    let len = unsafe { libc::flistxattr(file.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
+    names.truncate(Errno::result(len)? as usize);
+    let mut xattrs = Vec::new();
+    for name in names.split_inclusive(|&byte| byte == 0) {
+        let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::EINVAL)?;
+        let mut value = vec![0_u8; 64 << 10];
+        // SAFETY: the name ends in NUL, and the length is the buffer's own.
+        let len = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        value.truncate(Errno::result(len)? as usize);
+        xattrs.push((name.to_bytes().to_vec(), value));
+    }
+    Ok(xattrs)
+}
+
 /// The kernel reaps children whose parent ignores SIGCHLD, orphans included:
 /// PID 1 never has to.
 pub(crate) fn ignore_children() {

@@ -1,4 +1,5 @@
-//! Packages: tar archives, compressed or not, extracted over a root directory.
+//! Packages: tar archives, compressed or not, and mounted images, extracted over
+//! a root directory.
 //!
 //! A package is foreign data. Nothing it holds lands outside the root, nothing
 //! is left half written, and what gives rights on the machine (set-uid bits,
@@ -10,6 +11,7 @@ mod member;
 mod pax;
 mod place;
 mod root;
+mod tree;
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -17,8 +19,9 @@ use std::path::Path;
 use self::archive::Archive;
 pub use self::error::{Refusal, UnpackError};
 use self::member::{Kind, Member};
-use self::place::{Placer, TEMPORARY};
+use self::place::{Contents, Placer, TEMPORARY};
 pub(crate) use self::root::Root;
+pub use self::tree::tree;
 use crate::decompress::{Codec, MAGIC_LEN};
 
 /// A whole desktop has a third of it. Entries without contents cost memory that
@@ -57,23 +60,43 @@ pub fn package(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary
 /// Extracts an archive over `root`. After an error the entries before the one it
 /// names are there, whole, and nothing of that one.
 pub fn archive(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
-    let root_of = |errno| UnpackError::Failed {
-        entry: root.as_os_str().as_encoded_bytes().to_vec(),
-        doing: "open the root directory",
-        errno,
-    };
     let mut archive = Archive::new(Box::new(input));
-    let mut placer = Placer::new(Root::open(root).map_err(root_of)?, limits.privileged);
-    let mut summary = Summary::default();
+    let mut extraction = Extraction::new(root, limits)?;
     while let Some(member) = archive.next()? {
-        summary.entries += 1;
-        summary.bytes = summary.bytes.saturating_add(member.size);
-        let path =
-            check(&member, limits, &summary).map_err(|why| UnpackError::Refused { entry: member.name.clone(), why })?;
-        placer.place(&path, &member, &mut archive)?;
+        extraction.place(&member, &mut |buffer| archive.read(buffer))?;
     }
-    placer.finish()?;
-    Ok(summary)
+    extraction.finish()
+}
+
+/// Of one package, entry by entry.
+struct Extraction<'a> {
+    placer: Placer,
+    limits: &'a Limits,
+    summary: Summary,
+}
+
+impl<'a> Extraction<'a> {
+    fn new(root: &Path, limits: &'a Limits) -> Result<Self, UnpackError> {
+        let opened = Root::open(root).map_err(|errno| UnpackError::Failed {
+            entry: root.as_os_str().as_encoded_bytes().to_vec(),
+            doing: "open the root directory",
+            errno,
+        });
+        Ok(Self { placer: Placer::new(opened?, limits.privileged), limits, summary: Summary::default() })
+    }
+
+    fn place(&mut self, member: &Member, contents: &mut Contents<'_>) -> Result<(), UnpackError> {
+        self.summary.entries += 1;
+        self.summary.bytes = self.summary.bytes.saturating_add(member.size);
+        let path = check(member, self.limits, &self.summary)
+            .map_err(|why| UnpackError::Refused { entry: member.name.clone(), why })?;
+        self.placer.place(&path, member, contents)
+    }
+
+    fn finish(mut self) -> Result<Summary, UnpackError> {
+        self.placer.finish()?;
+        Ok(self.summary)
+    }
 }
 
 /// Everything that can be said against an entry before anything is written;

@@ -30,8 +30,8 @@ pub fn boot_id(plan: &Plan, sources: &Sources, staged: &Staged, parts: &[Encoded
     sum.update(format!("liveroot boot-id 1\n{}\n{}\n{}\n", plan.name, plan.label.as_str(), plan.mode));
     for EncodedPart { part, .. } in parts {
         // Root hash and tree follow from the content, and whether there is one from the entries.
-        let Part { path, size, unpacked, required, privileged, sha256, extra: _, verity: _ } = part;
-        sum.update(format!("{path} {size} {unpacked} {required} {privileged} "));
+        let Part { path, size, unpacked, required, privileged, sha256, extra, verity: _ } = part;
+        sum.update(format!("{path} {size} {unpacked} {required} {privileged} {extra} "));
         sum.update(sha256);
     }
     sum.update(digest::content(&sources.kernel.image).context("the kernel")?);

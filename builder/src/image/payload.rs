@@ -12,6 +12,7 @@ use tree::{Content, Kind, Node, Provenance, Tree, TreePath};
 
 use super::scratch::{encode, scratch_file, spanned};
 use crate::compress::Decoder;
+use crate::opened::squashfs as image;
 use crate::plan::{PackagePlan, Payload, Plan};
 use crate::profile::{Problem, Problems};
 use crate::progress::{self, Progress};
@@ -81,14 +82,16 @@ pub fn encode_payload(
                 let step = progress.step(format!("package {}", plan.name), None);
                 let path = format!("{}/{:02}-{}{}", medium::PACKAGES, n + 1, plan.name, plan.ending);
                 let part = match staged {
-                    StagedPackage::Archive(content) => take_archive(path, content, plan)
+                    StagedPackage::Archive(content) => take_finished(path, content, plan)
                         .with_context(|| format!("{}: package {}", plan.place, plan.name))?,
                     StagedPackage::Tree(tree) => {
                         check_rights(tree, plan)?;
                         let codec = "xz:6".parse().expect("a codec");
                         let file =
                             encode(request.scratch, codec, Decoder::Userland, |out| Ok(package::write(tree, out)?))?;
-                        encoded(path, file, tree.content_len(), plan.required, plan.privileged)?
+                        let mut made = encoded(path, file, tree.content_len(), plan.required, plan.privileged)?;
+                        made.part.extra = plan.extra;
+                        made
                     }
                 };
                 step.done(&progress::bytes(part.part.size));
@@ -161,16 +164,26 @@ pub fn bound_to(plan: &Plan, parts: &[EncodedPart]) -> Plan {
     if root_hashes.is_empty() { plan.clone() } else { plan.with_root_hashes(&root_hashes) }
 }
 
-/// Takes a finished archive as it is, after reading it to the end: its digest
+/// Takes a finished package as it is, after reading it to the end: its digest
 /// and unpacked size go into the manifest, and a broken one is refused here
 /// and not at its first boot.
-fn take_archive(path: String, content: &Content, plan: &PackagePlan) -> Result<EncodedPart> {
+fn take_finished(path: String, content: &Content, plan: &PackagePlan) -> Result<EncodedPart> {
     let mut tee = digest::Tee::new(content.open()?);
-    let tree = tree::tar::read(&path, &mut tee, tree::Limits::default(), &Provenance::new("a package"))?;
+    let is_image = content.open_at()?.read(0, content.len().min(image::MAGIC.len() as u64))? == image::MAGIC;
+    let (tree, unpacked) = if is_image {
+        let tree = image::tree(content)?;
+        for file in tree.walk().filter_map(|item| item.content().cloned()) {
+            io::copy(&mut file.open()?, &mut io::sink())?;
+        }
+        let unpacked = tree.content_len();
+        (tree, unpacked)
+    } else {
+        let tree = tree::tar::read(&path, &mut tee, tree::Limits::default(), &Provenance::new("a package"))?;
+        (tree, members_len(content)?)
+    };
     io::copy(&mut tee, &mut io::sink())?;
     check_rights(&tree, plan)?;
     let (sha256, size) = tee.finish();
-    let unpacked = members_len(content)?;
     let part = Part {
         path,
         size,
@@ -178,7 +191,7 @@ fn take_archive(path: String, content: &Content, plan: &PackagePlan) -> Result<E
         sha256,
         required: plan.required,
         privileged: plan.privileged,
-        extra: false,
+        extra: plan.extra,
         verity: None,
     };
     Ok(EncodedPart { part, content: content.clone(), hashes: None })
@@ -235,7 +248,7 @@ mod tests {
     fn plan(privileged: bool) -> PackagePlan {
         let place = Place { file: Path::new("p.toml").into(), line: 6, column: 1 };
         let source = PackageSource::Parts(Parts::default());
-        PackagePlan { place, name: "base".into(), ending: ".tar.xz", source, required: true, privileged }
+        PackagePlan { place, name: "base".into(), ending: ".tar.xz", source, required: true, privileged, extra: false }
     }
 
     fn leaf(mode: u32, kind: Kind) -> Tree {
@@ -270,6 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn a_squashfs_is_taken_as_it_is_and_read_to_its_end() {
+        let packed = |tree: &Tree| {
+            let mut out = io::Cursor::new(Vec::new());
+            squashfs::write(tree, &squashfs::Options::new("zstd:1".parse().unwrap()), &mut out).unwrap();
+            out.into_inner()
+        };
+        let noise: Vec<u8> = (0..300_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let mut tree = leaf(0o755, Kind::File(Content::from(noise.clone())));
+        tree.insert_link(TreePath::new("link").unwrap(), &TreePath::new("x/y").unwrap(), Provenance::new("test"))
+            .unwrap();
+        let bytes = packed(&tree);
+        let taken = |bytes: &[u8]| take_finished("packages/x.tcz".into(), &Content::from(bytes.to_vec()), &plan(false));
+        let part = taken(&bytes).unwrap().part;
+        assert_eq!((part.size, part.unpacked), (bytes.len() as u64, noise.len() as u64));
+        assert_eq!(part.sha256, digest::content(&Content::from(bytes.clone())).unwrap());
+
+        assert!(taken(&bytes[..bytes.len() / 2]).is_err(), "it is cut");
+        let set_uid = packed(&leaf(0o4755, Kind::File(Content::from(Vec::new()))));
+        assert!(taken(&set_uid).unwrap_err().to_string().contains("set-uid"));
+    }
+
+    #[test]
     fn every_member_of_an_archive_counts_also_one_that_is_replaced() {
         let mut builder = tar::Builder::new(Vec::new());
         for len in [300, 200] {
@@ -288,7 +323,7 @@ mod tests {
             packed.push(out);
         }
         for bytes in packed {
-            let part = take_archive("packages/x".into(), &Content::from(bytes), &plan(false)).unwrap().part;
+            let part = take_finished("packages/x".into(), &Content::from(bytes), &plan(false)).unwrap().part;
             assert_eq!(part.unpacked, 500);
         }
     }

@@ -99,6 +99,7 @@ struct PartReport {
     sha256: String,
     required: bool,
     privileged: bool,
+    extra: bool,
     state: &'static str,
 }
 
@@ -197,6 +198,7 @@ fn of_medium(medium: &Tree, manifest: Manifest) -> Ours {
         sha256: Hex(&part.sha256).to_string(),
         required: part.required,
         privileged: part.privileged,
+        extra: part.extra,
         state: match ours::part(medium, part).map(Content::len) {
             None => "missing",
             Some(len) if len != part.size => "of another size",

@@ -173,6 +173,7 @@ pub struct PackagePlan {
     pub source: PackageSource,
     pub required: bool,
     pub privileged: bool,
+    pub extra: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -80,7 +80,8 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
         Payload::Packages(packages) => packages.iter().try_for_each(|package| {
             let need = if package.required { "required" } else { "optional" };
             let rights = if package.privileged { ", privileged" } else { "" };
-            writeln!(f, "\npackage {} ({need}{rights})", package.name)?;
+            let extra = if package.extra { ", extra" } else { "" };
+            writeln!(f, "\npackage {} ({need}{rights}{extra})", package.name)?;
             match &package.source {
                 PackageSource::Archive(path) => line::<()>(f, "from", &shown(path), None),
                 PackageSource::Parts(made_of) => parts(f, made_of),

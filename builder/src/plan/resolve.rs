@@ -154,7 +154,7 @@ impl Resolver<'_> {
                     let Some(known) = known else {
                         let problem = Problem::new(&from.place, format!("`{}` is no package by its name", from.value));
                         let endings = medium::PACKAGE_ENDINGS.join(", ");
-                        self.problems.push(problem.remedy(format!("name a tar archive: {endings}")));
+                        self.problems.push(problem.remedy(format!("name a tar archive or a squashfs: {endings}")));
                         continue;
                     };
                     ending = known;
@@ -180,8 +180,8 @@ impl Resolver<'_> {
                 let what = format!("two packages are called `{name}`; the other one is at {}", first.place);
                 self.problems.push(Problem::new(&section.place, what).remedy("give one of them another `name`"));
             }
-            let (required, privileged) = (section.required, section.privileged);
-            plans.push(PackagePlan { place: section.place.clone(), name, ending, source, required, privileged });
+            let PackageSection { required, privileged, extra, .. } = *section;
+            plans.push(PackagePlan { place: section.place.clone(), name, ending, source, required, privileged, extra });
         }
         Some(plans)
     }

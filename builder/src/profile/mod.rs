@@ -101,6 +101,8 @@ pub struct PackageSection {
     pub overlays: Vec<Located<String>>,
     pub required: bool,
     pub privileged: bool,
+    /// Used only where the command line names it.
+    pub extra: bool,
 }
 
 impl Profile {
@@ -334,6 +336,7 @@ fn package_section(mut section: Section<'_>) -> PackageSection {
         overlays: section.strings("overlays").unwrap_or_default(),
         required: section.boolean("required").is_none_or(|required| required.value),
         privileged: section.boolean("privileged").is_some_and(|privileged| privileged.value),
+        extra: section.boolean("extra").is_some_and(|extra| extra.value),
     };
     let made = fields.userland.is_some() || !fields.programs.is_empty() || !fields.overlays.is_empty();
     let refuse = |what: &str, remedy: &str| section.report(Problem::new(&fields.place, what).remedy(remedy));
@@ -409,10 +412,10 @@ overlays = [\"ram-system\"]
         assert!(verity.is_some() && media_sum.is_some());
 
         let [made, taken] = &profiles.next().unwrap().packages[..] else { panic!("two packages") };
-        let PackageSection { place: _, name, from, userland, programs, overlays, required, privileged } = made;
+        let PackageSection { place: _, name, from, userland, programs, overlays, required, privileged, extra } = made;
         assert!(name.is_some() && userland.is_some() && !programs.is_empty() && !overlays.is_empty());
-        assert!(from.is_none() && *required && !privileged, "what it is when nothing is said");
-        assert!(taken.from.is_some() && !taken.required && taken.privileged);
+        assert!(from.is_none() && *required && !privileged && !extra, "what it is when nothing is said");
+        assert!(taken.from.is_some() && !taken.required && taken.privileged && taken.extra);
         assert!(profiles.next().is_none());
     }
 

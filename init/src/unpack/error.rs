@@ -25,6 +25,7 @@ pub enum Refusal {
     NoTarget,
     /// The type byte of the header.
     UnknownType(u8),
+    Socket,
     Sparse,
     Data,
     Number,
@@ -88,6 +89,7 @@ impl fmt::Display for Refusal {
             Self::Reserved => "has the name that we give to unfinished files",
             Self::NoTarget => "is a link to nothing",
             Self::UnknownType(byte) => return write!(f, "is of the unknown type 0x{byte:02x}"),
+            Self::Socket => "is a socket, which nothing can be kept in",
             Self::Sparse => "is a sparse file in a way of GNU tar's own: pack it without --sparse",
             Self::Data => "has contents, which its type cannot have",
             Self::Number => "has a number in its header that is none, or out of range",

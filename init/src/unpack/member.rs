@@ -1,4 +1,4 @@
-//! One entry of an archive, from its header and what extends that.
+//! One entry of a package; of an archive, from its header and what extends that.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use super::pax::Pax;
 
 #[derive(Debug)]
 pub(super) struct Member {
-    /// As written in the archive.
+    /// As written in the package.
     pub(super) name: Vec<u8>,
     pub(super) kind: Kind,
-    /// Of a regular file's contents; they are what [`Archive::read`] gives next.
+    /// Of a regular file's contents.
     pub(super) size: u64,
     pub(super) attributes: Attributes,
 }

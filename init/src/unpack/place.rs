@@ -21,7 +21,6 @@ use nix::sys::stat::{
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, linkat, symlinkat, unlinkat};
 
-use super::archive::Archive;
 use super::error::{Refusal, UnpackError};
 use super::member::{Attributes, Kind, Member};
 use super::root::Root;
@@ -29,6 +28,9 @@ use crate::sys;
 
 /// No entry may be called so.
 pub(super) const TEMPORARY: &str = ".liveroot-unpack";
+
+/// Reads on in the contents of the member that is placed; 0 at their end.
+pub(super) type Contents<'a> = dyn FnMut(&mut [u8]) -> Result<usize, UnpackError> + 'a;
 
 pub(super) struct Placer {
     root: Root,
@@ -49,8 +51,13 @@ impl Placer {
     }
 
     /// `path` is normal: no `..`, no empty component; the root itself is empty.
-    pub(super) fn place(&mut self, path: &[u8], member: &Member, archive: &mut Archive) -> Result<(), UnpackError> {
-        self.make(path, member, archive).map_err(|stop| stop.at(&member.name))
+    pub(super) fn place(
+        &mut self,
+        path: &[u8],
+        member: &Member,
+        contents: &mut Contents<'_>,
+    ) -> Result<(), UnpackError> {
+        self.make(path, member, contents).map_err(|stop| stop.at(&member.name))
     }
 
     /// To be called once after all entries.
@@ -62,7 +69,7 @@ impl Placer {
         Ok(())
     }
 
-    fn make(&mut self, path: &[u8], member: &Member, archive: &mut Archive) -> Result<(), Stop> {
+    fn make(&mut self, path: &[u8], member: &Member, contents: &mut Contents<'_>) -> Result<(), Stop> {
         if path.is_empty() {
             if member.kind != Kind::Directory {
                 return Err(Stop::Refused(Refusal::Nameless));
@@ -76,7 +83,7 @@ impl Placer {
             _ => self.root.make_dir(above).map_err(failed("make the directory for"))?,
         };
         match &member.kind {
-            Kind::File => self.file(&dir, name, member, archive)?,
+            Kind::File => self.file(&dir, name, member, contents)?,
             Kind::Directory => self.directory(&dir, path, name, member)?,
             Kind::HardLink(target) => self.hard_link(&dir, name, target)?,
             Kind::Symlink(target) => {
@@ -98,13 +105,13 @@ impl Placer {
         Ok(())
     }
 
-    fn file(&mut self, dir: &OwnedFd, name: &[u8], member: &Member, archive: &mut Archive) -> Result<(), Stop> {
+    fn file(&mut self, dir: &OwnedFd, name: &[u8], member: &Member, contents: &mut Contents<'_>) -> Result<(), Stop> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let make = |temporary: &str| openat(dir, temporary, flags, Mode::S_IRUSR | Mode::S_IWUSR);
         let (temporary, fd) = Temporary::make(dir, make)?;
         let mut file = File::from(fd);
         loop {
-            let n = archive.read(&mut self.buffer)?;
+            let n = contents(&mut self.buffer)?;
             if n == 0 {
                 break;
             }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod hostile;
+mod image;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod peers;

@@ -12,14 +12,14 @@ use crate::PLAIN;
 use crate::oracle;
 use crate::snapshot::snapshot;
 
-const ALL: Limits = Limits { unpacked: u64::MAX, privileged: true };
+pub(crate) const ALL: Limits = Limits { unpacked: u64::MAX, privileged: true };
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
 /// Every kind of entry that a package has, and names that are hard on a tar.
-fn make_source(root: &Path) {
+pub(crate) fn make_source(root: &Path) {
     let file = |name: &str, contents: &[u8], mode: u32| {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -11,6 +11,7 @@ mod isofs;
 mod layers;
 mod matrix;
 mod overlay;
+mod packages;
 mod persist;
 mod ram;
 mod secure_boot;
