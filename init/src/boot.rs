@@ -23,6 +23,7 @@ use crate::overlay::{self, NewRoot};
 use crate::persist::Kept;
 use crate::plan::{self, RootPlan};
 use crate::rescue::{self, Answer, Policy};
+use crate::save::{self, Saves};
 use crate::status::{State, Status};
 use crate::{configure, early, hooks, persist, preflight, ram, shutdown, toram, unpacked, watch};
 
@@ -152,11 +153,24 @@ impl Boot {
             _ => None,
         };
 
+        let saves = match &plan {
+            RootPlan::Ram { .. } if self.cmdline.save.asked => {
+                self.enter(State::Persist)?;
+                let saves = save::open(&medium, &self.cmdline, &mut self.devices, &mut self.status);
+                self.leave(None);
+                saves
+            }
+            _ => None,
+        };
+
         self.enter(State::Root)?;
+        if matches!(plan, RootPlan::Overlay { .. }) && self.cmdline.save.asked {
+            self.status.degrade(format!("{} has no effect in overlay mode", params::SAVE));
+        }
         if matches!(plan, RootPlan::Ram { .. }) && self.cmdline.persist != Persist::Off {
             self.status.degrade(format!("{} has no effect in ram mode", params::PERSIST));
         }
-        let root = self.make_root(medium, &plan, kept)?;
+        let root = self.make_root(medium, &plan, kept, saves)?;
         self.leave(Some(root.path()));
 
         self.enter(State::Configure)?;
@@ -172,13 +186,22 @@ impl Boot {
         Err(self.hand_over(root, &inits))
     }
 
-    fn make_root(&mut self, medium: Medium, plan: &RootPlan, kept: Option<Kept>) -> Result<Root, Fault> {
+    fn make_root(
+        &mut self,
+        medium: Medium,
+        plan: &RootPlan,
+        kept: Option<Kept>,
+        saves: Option<Saves>,
+    ) -> Result<Root, Fault> {
         match plan {
             RootPlan::Ram { packages, unpacked } => {
                 let new_root = ram::new_root(&self.cmdline)?;
                 let root = new_root.map_or(Root::Here, |new_root| Root::New(new_root, None));
                 let packages = ram::look_at(&medium, packages, &mut self.devices);
                 ram::extract(&packages, *unpacked, root.path(), &self.cmdline, &mut self.status)?;
+                if let Some(saves) = saves {
+                    saves.restore(root.path(), &self.cmdline, &mut self.status);
+                }
                 let device = medium.device.clone();
                 match medium.release() {
                     Ok(()) => {

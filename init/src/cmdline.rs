@@ -40,6 +40,7 @@ pub(crate) struct Cmdline {
     pub persist_dir: String,
     pub persist_ro: bool,
     pub persist_reset: bool,
+    pub save: Save,
     pub check: Check,
     /// All that were given, since none may take back what another one asks.
     pub verity: Vec<String>,
@@ -59,6 +60,17 @@ pub(crate) struct Cmdline {
 pub(crate) enum Size {
     Bytes(u64),
     Percent(u64),
+}
+
+/// Where files of a system in memory are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Save {
+    pub asked: bool,
+    /// None: on the medium's own disk.
+    pub on: Option<Spec>,
+    /// A directory there, relative to its root.
+    pub dir: String,
+    pub at_shutdown: bool,
 }
 
 /// Whether the medium's layers are copied to memory.
@@ -138,6 +150,7 @@ impl Default for Cmdline {
             persist_dir: String::new(),
             persist_ro: false,
             persist_reset: false,
+            save: Save { asked: false, on: None, dir: medium::DIR.into(), at_shutdown: false },
             check: Check::Fast,
             verity: Vec::new(),
             modules: Vec::new(),
@@ -236,6 +249,15 @@ impl Cmdline {
                 self.ram = choose(value, &[("rootfs", RamRoot::Rootfs), ("tmpfs", RamRoot::Tmpfs)])?;
             }
             params::RAM_SIZE => self.ram_size = Size::parse(value)?,
+            params::SAVE if matches!(value, "off" | "auto" | "") => self.save.asked = value != "off",
+            params::SAVE => {
+                let (on, dir) = persist::split(value)?;
+                (self.save.asked, self.save.on) = (true, on);
+                if !dir.is_empty() {
+                    self.save.dir = dir;
+                }
+            }
+            params::SAVE_AT => self.save.at_shutdown = choose(value, &[("demand", false), ("shutdown", true)])?,
             params::CHECK => {
                 self.check = choose(value, &[("off", Check::Off), ("fast", Check::Fast), ("full", Check::Full)])?;
             }

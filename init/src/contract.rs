@@ -37,6 +37,14 @@ pub mod medium {
     /// in capitals (d-characters): the probe that reads the label reads the
     /// boot-id with it, and no candidate needs mounting to be told apart.
     pub const VOLUME_SET_PREFIX: &str = "LIVEROOT_";
+    /// In [`DIR`] of the partition that saves are on: the last one, see [`crate::save`].
+    pub const SAVE: &str = "save.tar.gz";
+    /// The one before it.
+    pub const SAVE_BEFORE: &str = "save.tar.gz.1";
+    /// One that was found damaged when the next was made.
+    pub const SAVE_BAD: &str = "save.tar.gz.bad";
+    /// What is saved, in the place of the system's own [`super::system::SAVE_LIST`].
+    pub const SAVE_LIST: &str = "save.list";
     /// The name in the stick's GPT of the partition for what is to be kept.
     pub const PERSIST_PARTLABEL: &str = "live-persist";
     /// The file with a file system in it, on a partition whose own cannot keep
@@ -58,6 +66,14 @@ pub mod initramfs {
     pub const HOOKS: &str = "/lib/live/hooks";
     /// The rescue shell, if the image has one.
     pub const SHELL: &str = "/bin/sh";
+}
+
+/// Where things stand in a system that /init boots, relative to its root.
+pub mod system {
+    /// What is saved of it: see [`crate::save`].
+    pub const SAVE_LIST: &str = "etc/live/save.list";
+    /// Saves when it is called: /init by another name.
+    pub const SAVE_PROGRAM: &str = "usr/sbin/live-save";
 }
 
 /// What `/init` leaves in the running system, as absolute paths.
@@ -82,6 +98,12 @@ pub mod run {
     pub const EXIT: &str = "/run/initramfs";
     /// /init itself, in there: see [`crate::shutdown`].
     pub const SHUTDOWN: &str = "/run/initramfs/shutdown";
+    /// Where saves go, for the program that makes them.
+    pub const SAVE: &str = "/run/live/save";
+    /// The partition that saves are on, while one is read or made.
+    pub const SAVED: &str = "/run/live/saved";
+    /// The program, where the root has no /init.
+    pub const SAVE_PROGRAM: &str = "/run/live/live-save";
     /// JSON: how each state ended and how long it took.
     pub const STATUS: &str = "/run/live/status";
     pub const LOG: &str = "/run/live/init.log";

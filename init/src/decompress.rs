@@ -36,6 +36,11 @@ impl Codec {
     /// Members, streams and frames that follow each other are read as one. An
     /// input that is cut anywhere is an error and never an early end.
     pub(crate) fn reader<'a>(self, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        self.reader_of(Box::new(input))
+    }
+
+    /// Once in the program, whatever is read from.
+    fn reader_of<'a>(self, input: Box<dyn BufRead + 'a>) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Plain => Box::new(input),
             Self::Gzip => Box::new(MultiGzDecoder::new(input)),

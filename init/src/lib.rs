@@ -36,6 +36,7 @@ mod probe;
 mod ram;
 mod reading;
 mod rescue;
+pub mod save;
 pub mod shutdown;
 mod status;
 pub mod superblock;

@@ -13,6 +13,9 @@ fn main() {
     if init::shutdown::NAMES.contains(&name) {
         return init::shutdown::run(&words[1..]);
     }
+    if init::save::program::is(name) {
+        std::process::exit(init::save::program::run(&words[1..]));
+    }
     if std::process::id() != 1 {
         eprintln!("liveroot-init is a system's first process, and this one is {}", std::process::id());
         std::process::exit(1);

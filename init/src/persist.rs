@@ -76,7 +76,8 @@ fn find(medium: &Medium, layers: &[Part], cmdline: &Cmdline, devices: &mut Devic
     if !cmdline.verity.is_empty() {
         return Err(failed("a root that has a root hash takes no changes that nobody verified".into()));
     }
-    let at = wait(medium, cmdline, devices).map_err(failed)?;
+    let named = cmdline.persist_on.as_ref();
+    let at = wait(&medium.device, named, cmdline.timeout, devices).ok_or_else(|| failed(nowhere(named)))?;
     let disk = &devices.disks[at];
     let (device, fs) = (format!("/dev/{}", disk.name), disk.found().map(|found| found.fs));
     let fs = fs.ok_or_else(|| failed(format!("{device} has no file system: `mkfs.ext4 {device}` makes one")))?;
@@ -101,27 +102,37 @@ fn find(medium: &Medium, layers: &[Part], cmdline: &Cmdline, devices: &mut Devic
     Ok(Kept { mounts, dir, read_only: cmdline.persist_ro })
 }
 
-/// The partition's place among the devices, once it is there.
-fn wait(medium: &Medium, cmdline: &Cmdline, devices: &mut Devices) -> Result<usize, String> {
+/// The place among the devices, once it is there, of the one that was named, or
+/// of the partition for what is kept on the medium's disk.
+pub(crate) fn wait(
+    medium: &str,
+    named: Option<&Spec>,
+    timeout: Option<Duration>,
+    devices: &mut Devices,
+) -> Option<usize> {
     devices.search();
-    let named = cmdline.persist_on.is_some();
-    let patience = cmdline.timeout.filter(|_| named).unwrap_or(PATIENCE);
+    let patience = timeout.filter(|_| named.is_some()).unwrap_or(PATIENCE);
     let deadline = Instant::now() + patience;
     let found = loop {
-        match choose(&devices.disks, &medium.device, cmdline.persist_on.as_ref()) {
-            Choice::Disk(at) => break Ok(at),
+        match choose(&devices.disks, medium, named) {
+            Choice::Disk(at) => break Some(at),
             // One that was named may come yet.
-            Choice::None if !named => break Err(()),
-            Choice::None | Choice::Wait if Instant::now() >= deadline => break Err(()),
+            Choice::None if named.is_none() => break None,
+            Choice::None | Choice::Wait if Instant::now() >= deadline => break None,
             Choice::None | Choice::Wait => {}
         }
         devices.serve(&[], Some(deadline));
     };
     devices.rest();
-    found.map_err(|()| match &cmdline.persist_on {
+    found
+}
+
+/// Why there was none.
+pub(crate) fn nowhere(named: Option<&Spec>) -> String {
+    match named {
         Some(spec) => format!("no device is {spec}"),
         None => format!("no partition with the label {} in its disk's table", layout::PERSIST_PARTLABEL),
-    })
+    }
 }
 
 /// What an overlayfs wants of its upper: attributes of trusted.*, and types of

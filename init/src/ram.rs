@@ -190,7 +190,7 @@ fn raise_limit(cmdline: &Cmdline) {
 }
 
 /// Bytes that can still be written to the root; None where nothing counts them.
-fn room(root: &Path) -> Option<u64> {
+pub(crate) fn room(root: &Path) -> Option<u64> {
     let root = statvfs(root).ok().filter(|root| root.blocks() > 0)?;
     Some(root.blocks_available().saturating_mul(root.fragment_size()))
 }

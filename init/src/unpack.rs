@@ -7,6 +7,7 @@
 
 mod archive;
 mod error;
+mod linked;
 mod member;
 mod pax;
 mod place;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use self::archive::Archive;
 pub use self::error::{Refusal, UnpackError};
+pub(crate) use self::linked::{Linked, names};
 use self::member::{Kind, Member};
 use self::place::{Contents, Placer, TEMPORARY};
 pub(crate) use self::root::Root;
@@ -26,7 +28,7 @@ use crate::decompress::{Codec, MAGIC_LEN};
 
 /// A whole desktop has a third of it. Entries without contents cost memory that
 /// no cap on bytes holds.
-const ENTRIES_MAX: u64 = 1 << 20;
+pub(crate) const ENTRIES_MAX: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -44,7 +46,12 @@ pub struct Summary {
 }
 
 /// A package's archive, out of its compression.
-pub fn decoded<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub fn decoded<'a>(input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    decoded_from(Box::new(input))
+}
+
+/// Once in the program, whatever is read from.
+fn decoded_from<'a>(mut input: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
     let mut magic = Vec::new();
     input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;
     let codec = Codec::of(&magic);
@@ -60,7 +67,10 @@ pub fn package(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary
 /// Extracts an archive over `root`. After an error the entries before the one it
 /// names are there, whole, and nothing of that one.
 pub fn archive(input: impl Read, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
-    let mut archive = Archive::new(Box::new(input));
+    extract(Archive::new(Box::new(input)), root, limits)
+}
+
+fn extract(mut archive: Archive<'_>, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
     let mut extraction = Extraction::new(root, limits)?;
     while let Some(member) = archive.next()? {
         extraction.place(&member, &mut |buffer| archive.read(buffer))?;
@@ -112,7 +122,7 @@ fn check(member: &Member, limits: &Limits, sum: &Summary) -> Result<Vec<u8>, Ref
     if !limits.privileged {
         // On a directory set-gid gives nobody rights: what is made in it gets
         // its group, as /var/mail has it.
-        if member.attributes.mode & 0o6000 != 0 && member.kind == Kind::File {
+        if member.attributes.mode & 0o6000 != 0 && matches!(member.kind, Kind::File | Kind::Fifo) {
             return Err(Refusal::SetId);
         }
         if matches!(member.kind, Kind::Device { .. }) {
@@ -167,6 +177,7 @@ mod tests {
             (Kind::Directory, 0o3777, Ok(())),
             (device(), 0o600, Err(Refusal::Device)),
             (Kind::Fifo, 0o600, Ok(())),
+            (Kind::Fifo, 0o6426, Err(Refusal::SetId)),
         ];
         for (kind, mode, expected) in rows {
             let member = member(kind, mode);

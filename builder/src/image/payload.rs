@@ -216,7 +216,9 @@ fn check_rights(tree: &Tree, plan: &PackagePlan) -> Result<()> {
     for item in tree.walk() {
         let rights = match item.node {
             Node::Leaf { kind: Kind::CharDevice { .. } | Kind::BlockDevice { .. }, .. } => "is a device node",
-            Node::Leaf { kind: Kind::File(_), .. } if item.meta.mode & 0o6000 != 0 => "is set-uid or set-gid",
+            Node::Leaf { kind: Kind::File(_) | Kind::Fifo, .. } if item.meta.mode & 0o6000 != 0 => {
+                "is set-uid or set-gid"
+            }
             _ if item.meta.xattrs.keys().any(|name| !name.starts_with(b"user.")) => "has privileged xattrs",
             _ => continue,
         };

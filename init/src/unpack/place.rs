@@ -273,7 +273,7 @@ fn failed(doing: &'static str) -> impl Fn(Errno) -> Stop {
 /// and keep it when its own is replaced by a mended one.
 fn refuse_rights(mode: u32) -> Result<(), Stop> {
     match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFREG if mode & 0o6000 != 0 => Err(Stop::Refused(Refusal::SetId)),
+        SFlag::S_IFREG | SFlag::S_IFIFO if mode & 0o6000 != 0 => Err(Stop::Refused(Refusal::SetId)),
         SFlag::S_IFCHR | SFlag::S_IFBLK => Err(Stop::Refused(Refusal::Device)),
         _ => Ok(()),
     }

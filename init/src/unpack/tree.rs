@@ -1,7 +1,6 @@
 //! A package that is an image, mounted by the kernel: copied like an archive,
 //! entry by entry and under the same rules.
 
-use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -16,13 +15,13 @@ use nix::sys::time::TimeSpec;
 
 use super::error::{Refusal, UnpackError};
 use super::member::{Attributes, Kind, Member};
-use super::{ENTRIES_MAX, Extraction, Limits, Summary};
+use super::{ENTRIES_MAX, Extraction, Limits, Linked, Summary, names};
 use crate::sys;
 
 /// Copies what is in `from` over `root`. Nobody else may write in `from`.
 pub fn tree(from: &Path, root: &Path, limits: &Limits) -> Result<Summary, UnpackError> {
     let mut extraction = Extraction::new(root, limits)?;
-    let mut linked = HashMap::new();
+    let mut linked = Linked::default();
     // What is still to be copied, the next one last.
     let mut ahead = vec![PathBuf::new()];
     while let Some(path) = ahead.pop() {
@@ -32,15 +31,8 @@ pub fn tree(from: &Path, root: &Path, limits: &Limits) -> Result<Summary, Unpack
         let about = fs::symlink_metadata(&at).map_err(unreadable)?;
         let (member, file) = member(name, &at, &about, &mut linked)?;
         if member.kind == Kind::Directory {
-            let before = ahead.len();
-            for entry in fs::read_dir(&at).map_err(unreadable)? {
-                if ahead.len() as u64 > ENTRIES_MAX {
-                    return Err(UnpackError::Refused { entry: name.to_vec(), why: Refusal::TooMany(ENTRIES_MAX) });
-                }
-                ahead.push(path.join(entry.map_err(unreadable)?.file_name()));
-            }
-            // Of several names of a file the first is made, the same at every boot.
-            ahead[before..].sort_unstable_by(|a, b| b.cmp(a));
+            let names = names(&at, ENTRIES_MAX).map_err(unreadable)?;
+            ahead.extend(names.into_iter().map(|name| path.join(name)));
         }
         let mut contents = file.map(|file| file.take(member.size));
         let mut left = member.size;
@@ -58,20 +50,20 @@ pub fn tree(from: &Path, root: &Path, limits: &Limits) -> Result<Summary, Unpack
     extraction.finish()
 }
 
-/// With the file that its contents are read from. `linked` has the first name
-/// of each file that has several.
+/// With the file that its contents are read from.
 fn member(
     name: &[u8],
     at: &Path,
     about: &Metadata,
-    linked: &mut HashMap<u64, Vec<u8>>,
+    linked: &mut Linked,
 ) -> Result<(Member, Option<File>), UnpackError> {
     let unreadable = |error| UnpackError::Read { after: name.to_vec(), error };
     let kind = about.file_type();
-    let first = (!kind.is_dir() && about.nlink() > 1).then(|| linked.get(&about.ino())).flatten();
+    let has_several = !kind.is_dir() && about.nlink() > 1;
+    let first = if has_several { linked.first(about.ino(), name) } else { None };
     let device = |block| Kind::Device { block, major: major(about.rdev()) as u32, minor: minor(about.rdev()) as u32 };
     let kind = if let Some(first) = first {
-        Kind::HardLink(first.clone())
+        Kind::HardLink(first.to_vec())
     } else if kind.is_dir() {
         Kind::Directory
     } else if kind.is_file() {
@@ -85,9 +77,6 @@ fn member(
     } else {
         device(kind.is_block_device())
     };
-    if !matches!(kind, Kind::Directory | Kind::HardLink(_)) && about.nlink() > 1 {
-        linked.insert(about.ino(), name.to_vec());
-    }
     let open = || {
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         OpenOptions::new().read(true).custom_flags(flags.bits()).open(at).map_err(unreadable)

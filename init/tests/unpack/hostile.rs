@@ -178,6 +178,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ("character device", archive(&[entry(b'3', "null")]), Error("`null` is a device node")),
         ("block device", archive(&[entry(b'4', "disk")]), Error("device node")),
         ("set-uid", archive(&[file("su", "x").mode(0o4755)]), Error("`su` is set-uid")),
+        ("set-uid on a fifo", archive(&[entry(b'6', "su").mode(0o6644)]), Error("`su` is set-uid")),
         ("set-gid", archive(&[file("su", "x").mode(0o2755)]), Error("set-gid")),
         (
             "set-gid directory",

@@ -14,6 +14,7 @@ mod overlay;
 mod packages;
 mod persist;
 mod ram;
+mod save;
 mod secure_boot;
 mod stick;
 mod unpacking;

@@ -5,8 +5,8 @@
 use super::Reading::{After, Before, Begin, Fixed, Same, Unit, When};
 use super::{
     AUTOLOGIN, Alias, BLACKLIST, BREAK, CHECK, DIR, EJECT, EMERGENCY, HOSTNAME, INIT, ISO, ISO_DEVICE, KEYMAP, LAYERS,
-    LOCALE, LOG, MEDIUM, MODE, MODULES, PERSIST, PERSIST_RESET, PERSIST_RO, Param, RAM, RAM_SIZE, Reading, SHELL,
-    TIMEOUT, TIMEZONE, TORAM, UPPER_SIZE, USER, VERITY,
+    LOCALE, LOG, MEDIUM, MODE, MODULES, PERSIST, PERSIST_RESET, PERSIST_RO, Param, RAM, RAM_SIZE, Reading, SAVE,
+    SAVE_AT, SHELL, TIMEOUT, TIMEZONE, TORAM, UPPER_SIZE, USER, VERITY,
 };
 
 const fn alias(name: &'static str, reading: Reading) -> Alias {
@@ -192,6 +192,15 @@ pub static TABLE: &[Param] = &[
         &[alias("noembed", Fixed("tmpfs"))],
     ),
     param(RAM_SIZE, "SIZE|PERCENT%", "75%", "how far the root of ram mode may grow", &[]),
+    param(
+        SAVE,
+        "off|auto|SPEC[:DIR]",
+        "off",
+        "ram mode: lay over the packages what was saved on a partition, and save there; auto: on the partition for \
+         what is kept, or on the medium's own",
+        &[],
+    ),
+    param(SAVE_AT, "demand|shutdown", "demand", "when to save: when live-save is called, or also at shutdown", &[]),
     param(
         MODULES,
         "NAME[,NAME...]",

@@ -1,0 +1,85 @@
+//! What a system in memory saves is there at its next boot, and a save that was
+//! cut gives way to the one before it.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use harness::builder::succeed;
+use harness::oracle::Tool;
+use harness::vm::{Bus, Content, Disk, Guest};
+
+use crate::faults::{Run, Scene};
+use crate::{BOOT, SOON};
+
+#[test]
+fn a_save_is_there_at_the_next_boot_and_one_that_was_cut_gives_way() -> Result<()> {
+    let Some(scene) = Scene::of("ram", Run::Always)? else { return Ok(()) };
+    let Some(stick) = Stick::new(&scene)? else { return Ok(()) };
+
+    assert_eq!(kept(&mut stick.boot(&scene, "live.save=LABEL=KEEP")?)?, "", "nothing was saved yet");
+    assert_eq!(kept(&mut stick.boot(&scene, "live.save=LABEL=KEEP:/live live.ram=tmpfs")?)?, "x");
+
+    let save = stick.take("save.tar.gz", &scene)?;
+    let tar = Tool::find("tar")?.context("GNU tar reads saves")?;
+    let listed = String::from_utf8(succeed(tar.command().arg("-tzf").arg(&save))?.stdout)?;
+    ensure!(listed.lines().any(|line| line == "root/kept"), "{listed}");
+    OpenOptions::new().write(true).open(&save)?.set_len(fs::metadata(&save)?.len() / 2)?;
+    stick.put(&save)?;
+
+    let mut guest = stick.boot(&scene, "live.save=LABEL=KEEP live.save.at=shutdown")?;
+    guest.console.expect("save.tar.gz is damaged", BOOT)?;
+    assert_eq!(kept(&mut guest)?, "x", "the one before the one that was cut");
+    ensure!(fs::read(stick.take("save.tar.gz.bad", &scene)?)? == fs::read(&save)?, "it is not set aside");
+    stick.take("save.tar.gz.1", &scene).map(drop)
+}
+
+#[test]
+fn without_a_place_to_save_the_boot_goes_on_and_says_so() -> Result<()> {
+    let Some(scene) = Scene::of("ram", Run::Whole)? else { return Ok(()) };
+    let guest = scene.start(vec![scene.whole(Bus::Virtio)], "live.save live.timeout=5", 512)?;
+    guest.console.expect("NOTHING IS SAVED", BOOT)?;
+    assert_eq!(guest.report("packages", BOOT)?, "first second");
+    Ok(())
+}
+
+/// What an earlier boot saved; this one saves one more letter.
+fn kept(guest: &mut Guest) -> Result<String> {
+    let kept = guest.report("kept", BOOT)?;
+    let saved = guest.report("saved", BOOT)?;
+    ensure!(saved.contains("entries are saved on /dev/"), "{saved}");
+    guest.passed(SOON)?;
+    Ok(kept)
+}
+
+/// FAT, as sticks have it.
+struct Stick {
+    file: PathBuf,
+    mcopy: Tool,
+}
+
+impl Stick {
+    fn new(scene: &Scene) -> Result<Option<Self>> {
+        let (Some(mkfs), Some(mcopy)) = (Tool::find("mkfs.vfat")?, Tool::find("mcopy")?) else { return Ok(None) };
+        let file = scene.path("stick.img");
+        File::create(&file)?.set_len(64 << 20)?;
+        succeed(mkfs.command().args(["-n", "KEEP"]).arg(&file))?;
+        Ok(Some(Self { file, mcopy }))
+    }
+
+    fn boot(&self, scene: &Scene, cmdline: &str) -> Result<Guest> {
+        let stick = Disk { bus: Bus::Virtio, content: Content::Kept(self.file.clone()) };
+        scene.start(vec![scene.whole(Bus::Virtio), stick], cmdline, 512)
+    }
+
+    fn take(&self, name: &str, scene: &Scene) -> Result<PathBuf> {
+        let taken = scene.path(name);
+        let from = format!("::live/{name}");
+        succeed(self.mcopy.command().arg("-o").arg("-i").arg(&self.file).arg(from).arg(&taken))?;
+        Ok(taken)
+    }
+
+    fn put(&self, file: &Path) -> Result<()> {
+        succeed(self.mcopy.command().arg("-o").arg("-i").arg(&self.file).arg(file).arg("::live/")).map(drop)
+    }
+}
