@@ -45,7 +45,7 @@ fn run_tests(cells: Cells, tally: &mut Tally) -> Result<()> {
     if let Err(error) = builder.prepare_aarch64() {
         say(&format!("going on without a toybox for aarch64: {error:#}"));
     }
-    for profile in ["ram", "live", "grub", "systemd-boot", "uki", "aarch64"] {
+    for profile in ["ram", "live", "grub", "systemd-boot", "uki", "aarch64", "sysvinit", "openrc", "runit", "contain"] {
         if let Err(error) = builder.fetch(&format!("tests/profiles/{profile}.toml")) {
             // What needs it is skipped, and fails in CI.
             say(&format!("going on with what is in the cache: {error:#}"));

@@ -5,6 +5,7 @@
 mod aarch64;
 mod damaged;
 mod faults;
+mod handover;
 mod initramfs;
 mod iso_file;
 mod isofs;
@@ -54,7 +55,7 @@ fn check_status(guest: &Guest) -> Result<()> {
     let states = status["states"].as_array().map(Vec::as_slice).unwrap_or_default();
     let ends: Vec<(&str, &str)> =
         states.iter().filter_map(|state| Some((state["state"].as_str()?, state["end"].as_str()?))).collect();
-    for wanted in ["early", "cmdline", "console", "devices", "medium", "check", "root", "preflight"] {
+    for wanted in ["early", "cmdline", "console", "devices", "medium", "check", "root", "configure", "preflight"] {
         ensure!(ends.contains(&(wanted, "ok")), "the state {wanted} did not end well: {text}");
     }
     Ok(())

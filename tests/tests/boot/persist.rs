@@ -20,12 +20,12 @@ fn kept(scene: &Scene, disks: Vec<Disk>, cmdline: &str) -> Result<String> {
     Ok(kept)
 }
 
-fn writable(bus: Bus, file: &Path) -> Disk {
+pub(crate) fn writable(bus: Bus, file: &Path) -> Disk {
     Disk { bus, content: Content::Kept(file.into()) }
 }
 
 /// A disk with ext4 on all of it.
-fn ext4(path: PathBuf, label: &str) -> Result<Option<PathBuf>> {
+pub(crate) fn ext4(path: PathBuf, label: &str) -> Result<Option<PathBuf>> {
     let Some(mke2fs) = Tool::find("mke2fs")? else { return Ok(None) };
     File::create(&path)?.set_len(64 << 20)?;
     succeed(mke2fs.command().args(["-q", "-t", "ext4", "-L", label]).arg(&path))?;

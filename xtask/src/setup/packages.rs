@@ -93,6 +93,7 @@ pub(super) const PACKAGES: &[Package] = &[
     program("e2fsprogs", "mke2fs", "an oracle of the tests"),
     program("binutils", "objdump", "an oracle of the tests"),
     program("mtools", "mcopy", "an oracle of the tests"),
+    program("runc", "runc", "running containers in the tests' systems"),
     program("pax-utils", "lddtree", "an oracle of the tests"),
     Package {
         debian: "python3-pyelftools",
