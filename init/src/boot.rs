@@ -104,7 +104,8 @@ impl Boot {
         devices.want(&named);
         devices.search();
         if facts.as_ref().is_some_and(|facts| facts.mode == Mode::Overlay) {
-            devices.want(overlay::KMODS);
+            // They can load while the devices answer.
+            devices.want(initramfs::ROOT_KMODS);
         }
         let hooks_ran = hooks::run(State::Devices, None, &mut status);
         status.end();

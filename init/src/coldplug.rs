@@ -8,7 +8,8 @@ use std::path::Path;
 const SKIPPED: &[&str] = &["cpu", "memory", "node", "clocksource", "clockevents", "event_source", "workqueue", "edac"];
 
 /// What every device that is on a bus asks for.
-pub(crate) fn modaliases(mut each: impl FnMut(&str)) {
+pub(crate) fn modaliases() -> Vec<String> {
+    let mut found = Vec::new();
     for bus in names("/sys/bus") {
         if SKIPPED.contains(&bus.as_str()) {
             continue;
@@ -18,10 +19,11 @@ pub(crate) fn modaliases(mut each: impl FnMut(&str)) {
             // Most devices of some buses have none; one that goes away while
             // we look has none either.
             if let Ok(modalias) = fs::read_to_string(format!("{devices}/{device}/modalias")) {
-                each(modalias.trim_end());
+                found.push(modalias.trim_end().to_owned());
             }
         }
     }
+    found
 }
 
 /// The paths below /sys of the block devices.

@@ -64,6 +64,8 @@ pub mod initramfs {
     pub const MODULES: &str = "/lib/modules";
     /// Programs to run at the end of a state, in a directory of its name.
     pub const HOOKS: &str = "/lib/live/hooks";
+    /// Names or aliases of what every overlay is mounted with.
+    pub const ROOT_KMODS: &[&str] = &["fs-iso9660", "loop", "fs-squashfs", "fs-overlay"];
     /// The rescue shell, if the image has one.
     pub const SHELL: &str = "/bin/sh";
 }

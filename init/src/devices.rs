@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::coldplug;
 use crate::contract::initramfs;
-use crate::kmod::Kmods;
+use crate::kmod::{Kmods, leads_to_disks};
 use crate::log::{debug, warn};
 use crate::uevent::{Received, Socket, Uevent};
 use crate::worker::{Answer, Job, Workers};
@@ -20,6 +20,11 @@ pub(crate) use disk::{Disk, make_node};
 
 /// A kmod that is not loaded by then is left to itself.
 const KMOD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// An insert else waits, at its end, until all drivers have asked all their devices,
+/// its own or not (kernel/module, `do_init_module`): a third of a second for SATA
+/// ports with nothing on them. Linux has it since 4.2.
+const ASYNC: &str = "async_probe";
 
 #[derive(Debug)]
 pub(crate) struct Devices {
@@ -53,9 +58,11 @@ impl Devices {
     /// From now on every device gets its kmods, and every disk is looked at.
     pub(crate) fn search(&mut self) {
         self.searching = true;
-        coldplug::modaliases(|modalias| {
+        let mut modaliases = coldplug::modaliases();
+        modaliases.sort_by_key(|modalias| !leads_to_disks(modalias));
+        for modalias in &modaliases {
             self.kmods.want_modalias(modalias);
-        });
+        }
         for devpath in coldplug::block_devices() {
             self.add(&devpath);
         }
@@ -106,7 +113,7 @@ impl Devices {
     /// deals with all that is there. Gives which of `others` are readable.
     pub(crate) fn serve(&mut self, others: &[BorrowedFd<'_>], until: Option<Instant>) -> Vec<bool> {
         self.dispatch();
-        let until = [until, self.workers.next_to_hang()].into_iter().flatten().min();
+        let until = [until, self.workers.next_to_hang(), self.workers.next_to_be_slow()].into_iter().flatten().min();
         let mut fds: Vec<_> = self.workers.sockets().collect();
         let workers = fds.len();
         fds.extend(others);
@@ -173,11 +180,15 @@ impl Devices {
                 return self.waiting.push_front(job);
             }
         }
-        while let Some(kmod) = self.kmods.next() {
+        while self.workers.may_insert()
+            && let Some(kmod) = self.kmods.next()
+        {
             let path = format!("{}/{}/{}", initramfs::MODULES, self.kmods.release(), self.kmods.path(kmod));
             let name = self.kmods.name(kmod);
             let own = self.options.iter().filter(|(owner, _)| owner == name).map(|(_, option)| option.as_str());
-            let job = Job::Insert { kmod, path, options: own.collect::<Vec<_>>().join(" ") };
+            // In front: the command line may say `ahci.async_probe=0`.
+            let options = self.kmods.may_ask_beside(kmod).then_some(ASYNC).into_iter().chain(own);
+            let job = Job::Insert { kmod, path, options: options.collect::<Vec<_>>().join(" ") };
             if let Err(job) = self.workers.give(job) {
                 return self.waiting.push_back(job);
             }
@@ -204,11 +215,13 @@ impl Devices {
             _ if !self.searching => {}
             ("add", "block") => self.add(&event.devpath),
             ("change", "block") if event.media_change => self.probe_again(&event.devpath),
-            // What a driver has just found is nearer to the medium than what
-            // has no driver yet.
             ("add", _) if !event.modalias.is_empty() => {
                 let found = self.kmods.want_modalias(&event.modalias);
-                self.kmods.hurry(&found);
+                // What a driver has just found is nearer to the medium than what
+                // has no driver yet.
+                if leads_to_disks(&event.modalias) {
+                    self.kmods.hurry(&found);
+                }
             }
             _ => {}
         }

@@ -3,12 +3,14 @@
 
 mod aliases;
 mod insert;
+mod way;
 
 use std::collections::BTreeSet;
 
 use crate::kmods::KmodIndex;
 use aliases::Aliases;
 pub(crate) use insert::insert;
+pub(crate) use way::leads_to_disks;
 
 /// Every kmod of the image, each of which is loaded at most once.
 #[derive(Debug)]
@@ -61,6 +63,11 @@ impl Kmods {
         self.index.kmods[kmod as usize].path
     }
 
+    /// Whether its devices may be asked beside everything else.
+    pub(crate) fn may_ask_beside(&self, kmod: u32) -> bool {
+        !self.index.aliases.iter().any(|alias| alias.kmod == kmod && way::reads_disks(alias.glob))
+    }
+
     pub(crate) fn unserved(&self) -> impl Iterator<Item = &str> {
         self.unserved.iter().map(String::as_str)
     }
@@ -72,7 +79,8 @@ impl Kmods {
             self.unserved.insert(modalias.into());
         }
         found.retain(|&kmod| !self.blacklist.iter().any(|name| name == self.name(kmod)));
-        for &kmod in &found {
+        let foreseen = way::foreseen(modalias).map(|later| self.aliases.find(later));
+        for &kmod in found.iter().chain(foreseen.iter().flatten()) {
             self.want(kmod);
         }
         found

@@ -18,6 +18,7 @@ use crate::devices::Devices;
 use crate::early::make_dir;
 use crate::facts::ImageFacts;
 use crate::fault::{Code, Fault};
+use crate::kmod::leads_to_disks;
 use crate::log::{debug, info, warn};
 use crate::loopdev::{self, Bound};
 use crate::manifest::{MAX_LEN, Manifest};
@@ -229,22 +230,9 @@ pub(crate) fn report(devices: &Devices, facts: Option<&ImageFacts>) -> Vec<Strin
         lines.push("no block device at all".into());
     }
     lines.extend(devices.hanging());
-    let storage = devices.kmods().unserved().filter(|modalias| may_lead_to_storage(modalias));
+    let storage = devices.kmods().unserved().filter(|modalias| leads_to_disks(modalias));
     lines.extend(storage.map(|modalias| format!("no kmod in this image for {modalias}")));
     lines
-}
-
-/// Of the many modaliases without a kmod, those worth a line: PCI storage and
-/// serial bus controllers (classes 01 and 0C), USB storage, and the buses
-/// that carry disks alone.
-fn may_lead_to_storage(modalias: &str) -> bool {
-    match modalias.split_once(':') {
-        Some(("pci", rest)) => rest.contains("bc01") || rest.contains("bc0C"),
-        Some(("usb", rest)) => rest.contains("ic08"),
-        Some(("virtio", rest)) => rest.starts_with("d00000002") || rest.starts_with("d00000008"),
-        Some((bus, _)) => matches!(bus, "scsi" | "mmc" | "nvme" | "vmbus" | "xen" | "fs"),
-        None => false,
-    }
 }
 
 impl Medium {
@@ -298,25 +286,5 @@ impl Medium {
         // An empty directory left behind is no more than that.
         let _ = fs::remove_dir(&target);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::may_lead_to_storage;
-
-    #[test]
-    fn drivers_for_disks_are_worth_a_line_and_others_are_not() {
-        for (modalias, worth) in [
-            ("pci:v00008086d00002922sv0sd0bc01sc06i01", true),
-            ("pci:v00008086d00001237sv0sd0bc06sc00i00", false),
-            ("virtio:d00000002v00001AF4", true),
-            ("virtio:d00000001v00001AF4", false),
-            ("usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00", true),
-            ("acpi:PNP0303:", false),
-            ("nonsense", false),
-        ] {
-            assert_eq!(may_lead_to_storage(modalias), worth, "{modalias}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::cmdline::{Cmdline, Size};
+use crate::contract::initramfs::ROOT_KMODS;
 use crate::contract::{params, run};
 use crate::devices::Devices;
 use crate::dm;
@@ -47,10 +48,6 @@ impl NewRoot {
     }
 }
 
-/// The file systems that will be needed, so that they can load while the
-/// devices are looked for.
-pub(crate) const KMODS: &[&str] = &["fs-iso9660", "loop", "fs-squashfs", "fs-overlay"];
-
 pub(crate) fn assemble(
     medium: &Medium,
     layers: &[Part],
@@ -59,7 +56,7 @@ pub(crate) fn assemble(
     devices: &mut Devices,
     status: &mut Status,
 ) -> Result<NewRoot, Fault> {
-    devices.need(KMODS);
+    devices.need(ROOT_KMODS);
     if layers.iter().any(|layer| layer.verity.is_some()) {
         devices.need(dm::KMODS);
     }

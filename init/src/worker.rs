@@ -18,6 +18,8 @@ use crate::{kmod, probe, sys};
 const MAX_MESSAGE: usize = 4096;
 /// Who works longer on one job counts as hanging, and others take its place.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// A disk that turns has read a few sectors by then.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// So many that hang are enough: no machine gets a process for each of a
 /// thousand dead disks.
 const MAX_WORKERS: usize = 64;
@@ -44,7 +46,7 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Workers {
     all: Vec<Worker>,
-    at_once: usize,
+    processors: usize,
 }
 
 #[derive(Debug)]
@@ -56,8 +58,15 @@ struct Worker {
 impl Workers {
     pub(crate) fn new() -> Self {
         let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().and_then(|n| usize::try_from(n).ok());
-        // One more, since a driver mostly waits for its hardware.
-        Self { all: Vec::new(), at_once: processors.unwrap_or(1) + 1 }
+        Self { all: Vec::new(), processors: processors.unwrap_or(1) }
+    }
+
+    /// An insert takes a processor and waits for nothing: with more of them at once
+    /// the most urgent one would only share its processor. And a disk that answers at
+    /// once may be the medium, which leaves little to be loaded.
+    pub(crate) fn may_insert(&self) -> bool {
+        let inserts = |worker: &&Worker| matches!(worker.busy, Some((Job::Insert { .. }, _))) && !worker.hangs();
+        self.all.iter().filter(inserts).count() < self.processors && !self.all.iter().any(Worker::may_answer_at_once)
     }
 
     /// Gives the job back when all are busy.
@@ -76,7 +85,8 @@ impl Workers {
 
     fn hire(&mut self) -> Option<usize> {
         let working = self.all.iter().filter(|worker| !worker.hangs()).count();
-        if working >= self.at_once || self.all.len() >= MAX_WORKERS {
+        // One more than processors: a disk is mostly waited for.
+        if working > self.processors || self.all.len() >= MAX_WORKERS {
             return None;
         }
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).ok()?;
@@ -131,6 +141,12 @@ impl Workers {
         since.map(|(_, since)| *since + PATIENCE).min()
     }
 
+    /// When inserts need no longer wait for a disk.
+    pub(crate) fn next_to_be_slow(&self) -> Option<Instant> {
+        let quick = self.all.iter().filter(|worker| worker.may_answer_at_once());
+        quick.filter_map(|worker| worker.busy.as_ref()).map(|(_, since)| *since + AT_ONCE).min()
+    }
+
     /// What those that hang are at.
     pub(crate) fn hanging(&self) -> impl Iterator<Item = &Job> {
         self.all.iter().filter(|worker| worker.hangs()).filter_map(|worker| worker.busy.as_ref().map(|(job, _)| job))
@@ -138,6 +154,10 @@ impl Workers {
 }
 
 impl Worker {
+    fn may_answer_at_once(&self) -> bool {
+        matches!(&self.busy, Some((Job::Probe { .. }, since)) if since.elapsed() < AT_ONCE)
+    }
+
     fn hangs(&self) -> bool {
         self.busy.as_ref().is_some_and(|(_, since)| since.elapsed() >= PATIENCE)
     }

@@ -16,6 +16,7 @@ mod image;
 pub mod machine;
 pub mod modinfo;
 mod order;
+mod pack;
 mod parallel;
 pub mod pattern;
 mod scan;

@@ -11,7 +11,7 @@ use tree::{Conflict, Provenance, Tree, TreePath};
 use super::catalog::{Catalog, KmodId};
 use super::firmware;
 use super::select::Selection;
-use super::{Kernel, decompress};
+use super::{Kernel, pack, parallel};
 use crate::provenance::role::words;
 
 #[derive(Debug)]
@@ -36,17 +36,22 @@ pub enum StageError {
     Path(#[from] tree::PathError),
 }
 
-/// Kmods are staged without their compression: the initramfs is compressed as
-/// a whole, which packs them tighter and spares every boot a second codec.
-pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection) -> Result<Staged, StageError> {
+/// Kmods are staged without their compression, but for those that few boots load:
+/// the initramfs is compressed as a whole, which packs them tighter and spares
+/// every boot a second codec. `level` is zstd's, for the few.
+pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection, level: u32) -> Result<Staged, StageError> {
     let dir = TreePath::new(format!("{}/{}", initramfs::MODULES, kernel.release))?;
     let mut tree = Tree::new();
     let mut paths = Vec::new();
-    for (id, reason) in selection.iter() {
+    let seldom = pack::seldom_loaded(catalog, selection);
+    let chosen: Vec<_> = selection.iter().collect();
+    let stored = parallel::try_map(&chosen, |(id, _)| {
+        let kmod = catalog.get(*id);
+        pack::stored(kmod, seldom.contains(id), level)
+            .map_err(|source| StageError::Read { path: kmod.path.clone(), source })
+    })?;
+    for ((id, reason), (path, content)) in chosen.into_iter().zip(stored) {
         let kmod = catalog.get(id);
-        let path = uncompressed(&kmod.path);
-        let content =
-            decompress::plain(&kmod.content).map_err(|source| StageError::Read { path: kmod.path.clone(), source })?;
         let from = reason.nearer(format!("{} {}", words::KMOD, kmod.name)).nearer(origin(&kernel.from));
         tree.insert_file(dir.join(path.as_bytes())?, 0o644, content, from)?;
         paths.push(path);
@@ -58,12 +63,6 @@ pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection) -> Resul
 /// Whose file it is: the first thing that is known of the kernel.
 pub(super) fn origin(kernel: &Provenance) -> &str {
     kernel.causes().next().unwrap_or_default()
-}
-
-fn uncompressed(path: &TreePath) -> TreePath {
-    let bytes = path.as_bytes();
-    let end = [".gz", ".xz", ".zst"].iter().find_map(|end| bytes.strip_suffix(end.as_bytes()));
-    TreePath::new(end.unwrap_or(bytes)).expect("a prefix of a path is one")
 }
 
 fn index(catalog: &Catalog, selection: &Selection, paths: &[TreePath]) -> String {
@@ -112,12 +111,12 @@ mod tests {
     fn staged(kernel: &Kernel, patterns: &[&str]) -> Staged {
         let catalog = Catalog::scan(kernel).unwrap();
         let selection = select(&catalog, &Asked::all(patterns, &Provenance::new("profile"))).unwrap();
-        stage(kernel, &catalog, &selection).unwrap()
+        stage(kernel, &catalog, &selection, 1).unwrap()
     }
 
     #[test]
-    fn kmods_are_staged_plain_with_the_index_that_init_reads() {
-        let modinfo = ["depends=jbd2", "alias=fs-ext4", "alias=two\nbuiltin lines"];
+    fn kmods_are_staged_with_the_index_that_init_reads_and_those_of_devices_plain() {
+        let modinfo = ["depends=jbd2", "alias=usb:x", "alias=two\nbuiltin lines"];
         let mut kernel = kernel(
             &[("fs/ext4.ko", &[]), ("fs/jbd2.ko", &["softdep=pre: crc"]), ("lib/crc.ko", &[]), ("x/other.ko", &[])],
             &[("lib/modules/RELEASE/modules.builtin", "kernel/atkbd.ko\n")],
@@ -136,7 +135,7 @@ mod tests {
                       kmod ext4 kernel/fs/ext4.ko 1 2\n\
                       kmod jbd2 kernel/fs/jbd2.ko - 2\n\
                       kmod crc kernel/lib/crc.ko - -\n\
-                      alias 0 fs-ext4\n\
+                      alias 0 usb:x\n\
                       builtin atkbd\n";
         assert_eq!(staged.index, wanted);
     }

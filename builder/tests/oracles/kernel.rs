@@ -107,7 +107,7 @@ fn the_live_set_is_small_and_has_nothing_that_boots_no_pc() {
         let foreign = elsewhere.iter().any(|dir| path.starts_with(&format!("kernel/{dir}/")));
         assert!(!foreign, "{path} is in @live: {reason}");
     }
-    let staged = stage(&sample.kernel, &sample.catalog, &live).unwrap();
+    let staged = stage(&sample.kernel, &sample.catalog, &live, 19).unwrap();
     let mut all = staged.index.into_bytes();
     for item in staged.tree.walk() {
         all.extend(item.content().map(|content| content.read_all(1 << 24).unwrap()).unwrap_or_default());
@@ -120,7 +120,7 @@ fn the_live_set_is_small_and_has_nothing_that_boots_no_pc() {
 #[test]
 fn the_index_of_the_live_set_is_complete() {
     let Some(sample) = sample() else { return };
-    let staged = stage(&sample.kernel, &sample.catalog, &live(sample)).unwrap();
+    let staged = stage(&sample.kernel, &sample.catalog, &live(sample), 1).unwrap();
     let index = KmodIndex::parse(&staged.index).unwrap();
     assert_eq!(index.release, sample.kernel.release);
     for kmod in &index.kmods {

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a boot, each a row: what is done to the
 //! machine, and the one line that must come of it, or the boot in spite of it.
 
+mod aliases;
 mod cmdlines;
 mod devices;
 mod images;
