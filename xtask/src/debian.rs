@@ -22,7 +22,7 @@ pub(crate) fn source(package: &str, home: &Path) -> Result<PathBuf> {
     }
     fs::create_dir_all(&part)?;
     say(&format!("fetching {package}'s source package with apt"));
-    let apt = Apt::new(&home.join("apt"), "deb-src", None)?;
+    let apt = Apt::new(&home.join("apt"), "deb-src", None, None)?;
     apt.get(&["update"], home)?;
     apt.get(&["source", "--tar-only", "--download-only", package], &part)?;
     let tar = upstream_tar(package, &part)?;
@@ -34,17 +34,36 @@ pub(crate) fn source(package: &str, home: &Path) -> Result<PathBuf> {
 
 /// The newest package of another machine that `meta` depends on, as `home`/`meta`.deb.
 pub(crate) fn dependency(meta: &str, machine: &str, home: &Path) -> Result<PathBuf> {
-    let scratch = home.join(machine);
-    fs::create_dir_all(&scratch)?;
     say(&format!("fetching {meta} for {machine} with apt"));
-    let apt = Apt::new(&scratch.join("apt"), "deb", Some(machine))?;
-    apt.get(&["update"], &scratch)?;
-    let told = run::output(&mut apt.command("apt-cache", &["depends", "--important", meta], &scratch))?;
+    let target = home.join(format!("{meta}.deb"));
+    fetch_dependency(meta, machine, None, &home.join(machine), target)
+}
+
+/// The kernel of another release, as `home`/linux-image-RELEASE.deb.
+pub(crate) fn kernel_of(release: &str, home: &Path) -> Result<PathBuf> {
+    say(&format!("fetching the kernel of {release} with apt"));
+    let target = home.join(format!("linux-image-{release}.deb"));
+    let scratch = home.join(release);
+    let fetched = fetch_dependency("linux-image-amd64", "amd64", Some(release), &scratch, target)?;
+    fs::remove_dir_all(&scratch)?;
+    Ok(fetched)
+}
+
+fn fetch_dependency(
+    meta: &str,
+    machine: &str,
+    release: Option<&str>,
+    scratch: &Path,
+    target: PathBuf,
+) -> Result<PathBuf> {
+    fs::create_dir_all(scratch)?;
+    let apt = Apt::new(&scratch.join("apt"), "deb", Some(machine), release)?;
+    apt.get(&["update"], scratch)?;
+    let told = run::output(&mut apt.command("apt-cache", &["depends", "--important", meta], scratch))?;
     let real = told.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
     let real = real.with_context(|| format!("{meta} depends on nothing"))?;
-    apt.get(&["download", real], &scratch)?;
-    let target = home.join(format!("{meta}.deb"));
-    fs::rename(only_file(&scratch, ".deb")?, &target)?;
+    apt.get(&["download", real], scratch)?;
+    fs::rename(only_file(scratch, ".deb")?, &target)?;
     Ok(target)
 }
 
@@ -69,13 +88,14 @@ struct Apt {
 }
 
 impl Apt {
-    fn new(home: &Path, kind: &str, machine: Option<&str>) -> Result<Self> {
+    /// For this machine and its release, or others.
+    fn new(home: &Path, kind: &str, machine: Option<&str>, release: Option<&str>) -> Result<Self> {
         for dir in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(home.join(dir))?;
         }
         let sources = home.join("sources.list");
         let keyring = Path::new(KEYRING).exists().then_some(KEYRING);
-        fs::write(&sources, source_lines(kind, &run::output(&mut indextargets())?, keyring)?)?;
+        fs::write(&sources, source_lines(kind, &run::output(&mut indextargets())?, keyring, release)?)?;
         let mut options = vec![
             format!("Dir::Etc::SourceList={}", sources.display()),
             "Dir::Etc::SourceParts=/dev/null".into(),
@@ -114,9 +134,19 @@ fn indextargets() -> Command {
     command
 }
 
-fn source_lines(kind: &str, targets: &str, keyring: Option<&str>) -> Result<String> {
+fn source_lines(kind: &str, targets: &str, keyring: Option<&str>, release: Option<&str>) -> Result<String> {
     let key = keyring.map(|file| format!("[signed-by={file}] ")).unwrap_or_default();
-    let mut lines: Vec<String> = targets.lines().map(|target| format!("{kind} {key}{target}\n")).collect();
+    let line = |target: &str| {
+        let words: Vec<&str> = target.split(' ').collect();
+        let [repository, codename, component] = words[..] else { return None };
+        match release {
+            // Updates and security have repositories of their own, each with its rule for names.
+            Some(_) if codename.contains('-') || component != "main" => None,
+            Some(release) => Some(format!("{kind} {key}{repository} {release} {component}\n")),
+            None => Some(format!("{kind} {key}{target}\n")),
+        }
+    };
+    let mut lines: Vec<String> = targets.lines().filter_map(line).collect();
     ensure!(!lines.is_empty(), "apt knows no Debian repository here: run `apt-get update`, then this again");
     lines.sort_unstable();
     lines.dedup();
@@ -153,11 +183,13 @@ mod tests {
     #[test]
     fn each_repository_is_asked_once() {
         let targets = "http://m/debian bookworm main\nhttp://m/security bookworm main\nhttp://m/debian bookworm main\n";
-        let lines = source_lines("deb-src", targets, Some("/k")).unwrap();
+        let lines = source_lines("deb-src", targets, Some("/k"), None).unwrap();
         assert_eq!(
             lines,
             "deb-src [signed-by=/k] http://m/debian bookworm main\ndeb-src [signed-by=/k] http://m/security bookworm main\n"
         );
-        assert!(source_lines("deb", "", None).is_err());
+        let another = source_lines("deb", targets, None, Some("trixie")).unwrap();
+        assert_eq!(another, "deb http://m/debian trixie main\n");
+        assert!(source_lines("deb", "", None, None).is_err());
     }
 }

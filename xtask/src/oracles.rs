@@ -36,6 +36,16 @@ const SAMPLES: &[Sample] = &[
         file: "disk-root.tar",
         fetch: |samples| debian::extracted(DISK_PROGRAMS, &samples.join("disk-root.tar")),
     },
+    Sample {
+        variable: "LIVEROOT_TEST_KERNEL_DEB_5_10",
+        file: "linux-image-bullseye.deb",
+        fetch: |samples| debian::kernel_of("bullseye", samples),
+    },
+    Sample {
+        variable: "LIVEROOT_TEST_KERNEL_DEB_6_12",
+        file: "linux-image-trixie.deb",
+        fetch: |samples| debian::kernel_of("trixie", samples),
+    },
     Sample { variable: "LIVEROOT_TEST_GEN_INIT_CPIO", file: "gen_init_cpio.c", fetch: gen_init_cpio },
 ];
 

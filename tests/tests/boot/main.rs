@@ -17,6 +17,7 @@ mod persist;
 mod ram;
 mod save;
 mod secure_boot;
+mod squashfs;
 mod stick;
 mod unpacking;
 mod verity;

@@ -103,6 +103,7 @@ pub(super) const PACKAGES: &[Package] = &[
     program("python3-pip", "pip3", "fetching pycdlib, an oracle of the tests"),
     program("p7zip-full", "7z", "an oracle of the tests"),
     program("zstd", "zstd", "an oracle of the tests"),
+    program("attr", "getfattr", "reading xattrs in a guest"),
     program("lz4", "lz4", "an oracle of the tests"),
     program("pkg-config", "pkg-config", "building cdfs, an oracle of the tests"),
     Package { debian: "libfuse-dev", purpose: "building cdfs, an oracle of the tests", shows: Shows::Library("fuse") },
