@@ -112,8 +112,9 @@ fn programs(toybox: &Path, from: &Provenance) -> Result<Tree> {
     let init = fs::read(root().join("tests/roots/squashfs/init"))?;
     tree.insert_file(path("init")?, 0o755, init.into(), from.clone())?;
     tree.insert_file(path("bin/toybox")?, 0o755, fs::read(toybox)?.into(), from.clone())?;
-    let names =
-        ["sh", "dmesg", "insmod", "mount", "umount", "ls", "find", "stat", "sort", "cmp", "diff", "head", "tail"];
+    let names = [
+        "sh", "echo", "dmesg", "insmod", "mount", "umount", "ls", "find", "stat", "sort", "cmp", "diff", "head", "tail",
+    ];
     for name in names.iter().chain(&["sha256sum", "sed", "cat", "printf", "dd", "wc", "xxd"]) {
         tree.insert_symlink(path(&format!("bin/{name}"))?, "toybox", from.clone())?;
     }
