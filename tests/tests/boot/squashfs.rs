@@ -1,17 +1,19 @@
 //! Our squashfs images by the kernels of three Debian releases: every entry,
 //! every byte and every xattr of a tree of odd things, in each codec.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use ::builder::elf::{self, HostSysroot, Needed};
-use ::builder::kernel::{Catalog, Kernel as Package, select, stage};
+use ::builder::kernel::{Asked, Catalog, Kernel as Package, select, stage};
 use ::builder::squashfs::{self, Options};
 use ::builder::{deb, digest, newc};
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use harness::builder::root;
 use harness::oracle::{Tool, or_skip};
 use harness::vm::{self, Attach, Kernel, Machine};
@@ -62,20 +64,10 @@ fn mounted(variable: &str) -> Result<()> {
     kmods(&package, &mut initramfs, &from)?;
 
     let scratch = tempfile::tempdir()?;
-    let mut add = |path: String, bytes: Vec<u8>| {
-        initramfs.insert_file(TreePath::new(path)?, 0o644, bytes.into(), from.clone()).map_err(anyhow::Error::from)
-    };
-    let odd = odd::tree();
-    for (n, (codec, block)) in IMAGES.iter().enumerate() {
-        let options = Options { block_size: block.parse()?, tail_packing: n % 2 == 1, ..Options::new(codec.parse()?) };
-        add(format!("images/odd-{n}"), pack(&odd, &options)?)?;
+    let packed = PACKED.get_or_init(|| images().map_err(|error| format!("{error:#}")));
+    for (path, content) in packed.as_ref().map_err(|error| anyhow!("{error}"))? {
+        initramfs.insert_file(TreePath::new(path)?, 0o644, content.clone(), from.clone())?;
     }
-    add("wanted/odd".into(), seen(&odd)?)?;
-    let (large, questions, answers) = large(&scratch.path().join("big"))?;
-    add("images/large-0".into(), pack(&large, &Options::new("zstd:1".parse()?))?)?;
-    add("questions/large-0".into(), questions.into())?;
-    add("wanted/large".into(), answers.into())?;
-
     let archive = scratch.path().join("initramfs");
     let mut out = BufWriter::new(File::create(&archive)?);
     newc::write(&initramfs, &mut out)?;
@@ -97,6 +89,28 @@ fn mounted(variable: &str) -> Result<()> {
     Ok(())
 }
 
+/// What the guest finds, by path.
+type Files = Vec<(String, Content)>;
+
+/// Once, for all kernels.
+static PACKED: OnceLock<Result<Files, String>> = OnceLock::new();
+
+/// The images, and what has to be seen in them.
+fn images() -> Result<Files> {
+    let odd = odd::tree();
+    let mut files = vec![("wanted/odd".into(), seen(&odd)?.into())];
+    for (n, (codec, block)) in IMAGES.iter().enumerate() {
+        let options = Options { block_size: block.parse()?, tail_packing: n % 2 == 1, ..Options::new(codec.parse()?) };
+        files.push((format!("images/odd-{n}"), pack(&odd, &options)?.into()));
+    }
+    let scratch = tempfile::tempdir()?;
+    let (large, questions, answers) = large(&scratch.path().join("big"))?;
+    files.push(("images/large-0".into(), pack(&large, &Options::new("zstd:1".parse()?))?.into()));
+    files.push(("questions/large-0".into(), questions.into()));
+    files.push(("wanted/large".into(), answers.into()));
+    Ok(files)
+}
+
 fn given(variable: &str, what: &str) -> Result<Option<PathBuf>> {
     let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
     or_skip(path, &format!("{what} ({variable})"), "`cargo xtask test` fetches it")
@@ -106,7 +120,9 @@ fn given(variable: &str, what: &str) -> Result<Option<PathBuf>> {
 fn programs(toybox: &Path, from: &Provenance) -> Result<Tree> {
     let mut tree = Tree::new();
     let path = |name: &str| TreePath::new(name);
-    for Needed { path, leaf, from } in elf::closure(&HostSysroot::new("/"), &[path("usr/bin/getfattr")?], from)? {
+    // toybox's own sha256sum takes sixteen times as long.
+    let host = [path("usr/bin/getfattr")?, path("usr/bin/sha256sum")?];
+    for Needed { path, leaf, from } in elf::closure(&HostSysroot::new("/"), &host, from)? {
         tree.insert_leaf(path, leaf, from)?;
     }
     let init = fs::read(root().join("tests/roots/squashfs/init"))?;
@@ -115,7 +131,7 @@ fn programs(toybox: &Path, from: &Provenance) -> Result<Tree> {
     let names = [
         "sh", "echo", "dmesg", "insmod", "mount", "umount", "ls", "find", "stat", "sort", "cmp", "diff", "head", "tail",
     ];
-    for name in names.iter().chain(&["sha256sum", "sed", "cat", "printf", "dd", "wc", "xxd"]) {
+    for name in names.iter().chain(&["sed", "cat", "printf", "dd", "wc", "xxd"]) {
         tree.insert_symlink(path(&format!("bin/{name}"))?, "toybox", from.clone())?;
     }
     for dir in ["dev", "mnt", "proc", "tmp"] {
@@ -133,7 +149,7 @@ fn programs(toybox: &Path, from: &Provenance) -> Result<Tree> {
 /// Those that a mounted image needs, and a list of them in the order to load.
 fn kmods(package: &Package, initramfs: &mut Tree, from: &Provenance) -> Result<()> {
     let catalog = Catalog::scan(package)?;
-    let selection = select(&catalog, &["loop".into(), "squashfs".into()], from)?;
+    let selection = select(&catalog, &Asked::all(&["loop", "squashfs"], from))?;
     let staged = stage(package, &catalog, &selection)?;
     let lines: Vec<Vec<&str>> =
         staged.index.lines().filter_map(|line| Some(line.strip_prefix("kmod ")?.split(' ').collect())).collect();
@@ -146,7 +162,10 @@ fn kmods(package: &Package, initramfs: &mut Tree, from: &Provenance) -> Result<(
             }
         }
     }
-    let paths: String = order.iter().map(|n| format!("/lib/modules/{}/{}\n", package.release, lines[*n][1])).collect();
+    let mut paths = String::new();
+    for n in order {
+        writeln!(paths, "/lib/modules/{}/{}", package.release, lines[n][1])?;
+    }
     initramfs.lay_over(staged.tree)?;
     initramfs.insert_file(TreePath::new("kmods")?, 0o644, paths.into(), from.clone())?;
     Ok(())
@@ -202,7 +221,7 @@ fn seen(tree: &Tree) -> Result<Vec<u8>> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// A file over 4 GiB that is mostly holes, and 100,000 names in one directory:
