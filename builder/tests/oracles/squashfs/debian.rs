@@ -19,10 +19,12 @@ fn debian_root() -> Option<Tree> {
     let source = named.map(PathBuf::from).filter(|source| source.exists());
     or_skip(source.is_some(), "there is no Debian root (LIVEROOT_TEST_DISK_ROOT): `cargo xtask test` fetches one");
     let (source, from) = (source?, Provenance::new("Debian"));
-    Some(match source.is_dir() {
-        true => tree::host::load(&source, Owners::AsIs, &from).unwrap(),
-        false => tree::tar::load(&source, &from).unwrap(),
-    })
+    let root = if source.is_dir() {
+        tree::host::load(&source, Owners::AsIs, &from).unwrap()
+    } else {
+        tree::tar::load(&source, &from).unwrap()
+    };
+    Some(root)
 }
 
 #[test]
