@@ -150,7 +150,7 @@ fn programs(toybox: &Path, from: &Provenance) -> Result<Tree> {
 fn kmods(package: &Package, initramfs: &mut Tree, from: &Provenance) -> Result<()> {
     let catalog = Catalog::scan(package)?;
     let selection = select(&catalog, &Asked::all(&["loop", "squashfs"], from))?;
-    let staged = stage(package, &catalog, &selection)?;
+    let staged = stage(package, &catalog, &selection, 1)?;
     let lines: Vec<Vec<&str>> =
         staged.index.lines().filter_map(|line| Some(line.strip_prefix("kmod ")?.split(' ').collect())).collect();
     let mut order: Vec<usize> = Vec::new();
