@@ -24,13 +24,22 @@ pub enum NewcError {
 }
 
 /// All but the root, in the archive's order. `/init` comes first, since the
-/// kernel starts it even from an archive that is cut off behind it; and last
-/// the list of [`crate::contents`], by which it sees that.
+/// kernel starts it even from an archive that is cut off behind it; what is
+/// packed already stands together; and last the list of [`crate::contents`], by
+/// which `/init` sees a cut.
 pub fn order(tree: &Tree) -> Vec<Item<'_>> {
     let named = |path: &str| TreePath::new(path).expect("a plain path");
     let (init, contents) = (named(at::INIT), named(at::CONTENTS));
     let between = tree.walk().filter(|item| !item.path.is_root() && *item.path != init && *item.path != contents);
-    tree.get(&init).into_iter().chain(between).chain(tree.get(&contents)).collect()
+    let (packed, loose): (Vec<_>, Vec<_>) = between.partition(is_packed);
+    tree.get(&init).into_iter().chain(loose).chain(packed).chain(tree.get(&contents)).collect()
+}
+
+/// By its name, as kmod and the kernel's firmware loader tell it. Names of one
+/// file have to stand in one archive, or they would be two files.
+fn is_packed(item: &Item<'_>) -> bool {
+    let is_one_file = matches!(item.node, Node::Leaf { kind: Kind::File(_), links: 1, .. });
+    is_one_file && [".gz", ".xz", ".zst"].iter().any(|end| item.path.as_bytes().ends_with(end.as_bytes()))
 }
 
 pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
@@ -38,20 +47,47 @@ pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
 }
 
 pub fn write_like(like: Like, tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
-    write_aligned(like, 4, tree, out)
+    write_entries(like, 4, &like.entries(tree), out)
+}
+
+/// A run of entries, to be an archive of its own.
+#[derive(Debug)]
+pub struct Segment<'t> {
+    entries: Vec<Entry<'t>>,
+    /// What a codec would only make slower to unpack.
+    pub is_packed: bool,
+}
+
+impl Segment<'_> {
+    pub fn write(&self, out: &mut dyn Write) -> Result<(), NewcError> {
+        write_entries(Like::Liveroot, 4, &self.entries, out)
+    }
+}
+
+/// What is packed already apart from what is not; the order stays.
+pub fn segments(tree: &Tree) -> Vec<Segment<'_>> {
+    let mut segments: Vec<Segment<'_>> = Vec::new();
+    for entry in Like::Liveroot.entries(tree) {
+        let is_packed = is_packed(&entry.item);
+        match segments.last_mut() {
+            Some(last) if last.is_packed == is_packed => last.entries.push(entry),
+            _ => segments.push(Segment { entries: vec![entry], is_packed }),
+        }
+    }
+    segments
 }
 
 /// The part that the kernel reads in place, before it unpacks anything. A
 /// processor takes its microcode from a multiple of 16 bytes (Intel SDM volume
 /// 3, "Microcode Update Loader"): names are ended with more NULs than one.
 pub fn write_early(tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
-    write_aligned(Like::Liveroot, 16, tree, out)
+    write_entries(Like::Liveroot, 16, &Like::Liveroot.entries(tree), out)
 }
 
-fn write_aligned(like: Like, data_at: u64, tree: &Tree, out: &mut dyn Write) -> Result<(), NewcError> {
+fn write_entries(like: Like, data_at: u64, entries: &[Entry<'_>], out: &mut dyn Write) -> Result<(), NewcError> {
     let mut archive = Archive { out, written: 0, like, data_at };
-    for entry in like.entries(tree) {
-        archive.entry(&entry)?;
+    for entry in entries {
+        archive.entry(entry)?;
     }
     archive.trailer()
 }
@@ -213,6 +249,28 @@ mod tests {
         let mut out = Vec::new();
         write(tree, &mut out).unwrap();
         out
+    }
+
+    #[test]
+    fn what_is_packed_stands_apart_and_the_list_of_contents_behind_it() {
+        let from = || Provenance::new("test");
+        let mut tree = Tree::new();
+        for name in ["init", "etc/live/contents", "lib/a.ko", "lib/b.ko.zst", "lib/c.fw.xz", "lib/d.gz", "lib/z"] {
+            tree.insert_file(path(name), 0o644, name.as_bytes().to_vec().into(), from()).unwrap();
+        }
+        tree.insert_symlink(path("lib/link.xz"), "c.fw.xz", from()).unwrap();
+        tree.insert_link(path("lib/e.gz"), &path("lib/d.gz"), from()).unwrap();
+        let mut archives = segments(&tree).into_iter().map(|segment| {
+            let mut out = Vec::new();
+            segment.write(&mut out).unwrap();
+            let names = entries(&out).into_iter().map(|(name, ..)| name).collect::<Vec<_>>().join(" ");
+            (segment.is_packed, names)
+        });
+        let loose = "init etc etc/live lib lib/a.ko lib/d.gz lib/e.gz lib/link.xz lib/z";
+        assert_eq!(archives.next(), Some((false, loose.into())), "two names of one file are kept together");
+        assert_eq!(archives.next(), Some((true, "lib/b.ko.zst lib/c.fw.xz".into())));
+        assert_eq!(archives.next(), Some((false, "etc/live/contents".into())));
+        assert_eq!(archives.next(), None);
     }
 
     /// Name, inode, links and size of each entry, by the header's own offsets.

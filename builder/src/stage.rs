@@ -8,7 +8,7 @@ use tree::{Conflict, Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
 
 use crate::builtin;
 use crate::companions;
-use crate::compress::{Codec, CodecKind, Unpacks, unpacks};
+use crate::compress::{Unpacks, unpacks};
 use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
 use crate::exclusion;
@@ -163,15 +163,6 @@ fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> R
     Ok(tree)
 }
 
-/// For kmods that are packed by themselves inside the archive: as hard as the archive.
-fn level_inside(archive: Codec) -> u32 {
-    match archive.kind {
-        CodecKind::Zstd => archive.level,
-        CodecKind::None | CodecKind::Lz4 => 3,
-        CodecKind::Gzip | CodecKind::Bzip2 | CodecKind::Xz => 19,
-    }
-}
-
 fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Result<Tree, StageError> {
     let failed = |place: &Place| {
         let place = place.clone();
@@ -187,8 +178,8 @@ fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Res
     });
     let asked = asked.collect::<Result<Vec<_>, StageError>>()?;
     let selection = kernel::select(&catalog, &asked).map_err(|e| failed(line)(e.into()))?;
-    let staged = kernel::stage(&sources.kernel, &catalog, &selection, level_inside(plan.initramfs.compress))
-        .map_err(|e| failed(place)(e.into()))?;
+    let form = (plan.initramfs.kmods, plan.initramfs.compress);
+    let staged = kernel::stage(&sources.kernel, &catalog, &selection, form).map_err(|e| failed(place)(e.into()))?;
     notes.extend(catalog.warnings.iter().chain(&selection.warnings).cloned());
     notes.extend(kernel::describe_missing(&staged.missing_firmware));
     let mut tree = staged.tree;

@@ -81,6 +81,9 @@ pub fn kmod(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, DecompressError
     if codec == Codec::Plain {
         return Err(DecompressError::NotKmod);
     }
+    if let Some(elf) = zstd_at_once(bytes, limit) {
+        return if elf.starts_with(ELF) { Ok(Cow::Owned(elf)) } else { Err(DecompressError::NotKmod) };
+    }
     let mut elf = Vec::new();
     let reader = codec.reader(bytes).map_err(DecompressError::Broken)?;
     reader.take(limit as u64 + 1).read_to_end(&mut elf).map_err(DecompressError::Broken)?;
@@ -91,6 +94,18 @@ pub fn kmod(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, DecompressError
         return Err(DecompressError::NotKmod);
     }
     Ok(Cow::Owned(elf))
+}
+
+/// One frame that says how long its content is needs no window beside it. All
+/// else, and all that fails, is left to the reader, which knows why.
+fn zstd_at_once(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let len = zstd::zstd_safe::get_frame_content_size(bytes).ok()??;
+    let len = usize::try_from(len).ok().filter(|len| *len <= limit)?;
+    // Below what a frame can hold at all (RFC 8878: blocks of 128 KiB from 4 bytes).
+    if len / (32 << 10) > bytes.len() {
+        return None;
+    }
+    zstd::bulk::decompress(bytes, len).ok()
 }
 
 #[cfg(test)]
@@ -145,6 +160,21 @@ mod tests {
         }
         assert!(matches!(kmod(b"#!/bin/sh\n", 1_000), Err(DecompressError::NotKmod)));
         assert!(matches!(kmod(b"", 1_000), Err(DecompressError::NotKmod)));
+    }
+
+    #[test]
+    fn a_frame_that_tells_its_length_is_held_to_it() {
+        let elf = sample();
+        let packed = zstd::bulk::compress(&elf, 3).unwrap();
+        assert_eq!(kmod(&packed, elf.len()).unwrap(), elf);
+        assert!(matches!(kmod(&packed, elf.len() - 1), Err(DecompressError::Larger(_))));
+        assert_eq!(kmod(&packed.repeat(2), elf.len() * 2).unwrap(), elf.repeat(2));
+        for cut in 1..packed.len() {
+            assert!(kmod(&packed[..cut], elf.len()).is_err(), "cut at {cut}");
+        }
+        // RFC 8878: a frame of one segment that claims 1 TiB, and has an empty last block.
+        let liar = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &(1u64 << 40).to_le_bytes(), &[1, 0, 0]].concat();
+        assert!(kmod(&liar, 1 << 50).is_err());
     }
 
     #[test]

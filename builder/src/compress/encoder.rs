@@ -7,7 +7,7 @@ use std::num::NonZero;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use lz4::block::CompressionMode;
-use xz2::stream::{Check, MtStreamBuilder};
+use xz2::stream::{Check, Filters, LzmaOptions, MtStreamBuilder, Stream};
 use zstd::zstd_safe::CParameter;
 
 use super::blocks::Blocks;
@@ -19,6 +19,8 @@ const ZSTD_JOB: u32 = 4 << 20;
 const GZIP_BLOCK: usize = 512 << 10;
 /// Of level 6 and those below it; xz's dictionaries double with each level above.
 const XZ_BLOCK: u64 = 8 << 20;
+/// liblzma's own least.
+const XZ_LEAST_DICTIONARY: u32 = 4 << 10;
 /// For the threads of xz together: at level 9 one takes 870 MiB.
 const XZ_MEMORY: u64 = 2 << 30;
 
@@ -63,12 +65,8 @@ impl Codec {
             // The kernel's decoder takes one stream, and in that each block goes on at a bit of the last.
             CodecKind::Bzip2 => Inner::Bzip2(bzip2::write::BzEncoder::new(out, bzip2::Compression::new(self.level))),
             CodecKind::Xz => {
-                let check = match decoder {
-                    Decoder::Kernel => Check::Crc32,
-                    Decoder::Userland => Check::Crc64,
-                };
                 let mut stream = MtStreamBuilder::new();
-                stream.preset(self.level).check(check).block_size(XZ_BLOCK << self.level.saturating_sub(6));
+                stream.preset(self.level).check(check(decoder)).block_size(XZ_BLOCK << self.level.saturating_sub(6));
                 let mut workers = threads.get() as u32;
                 while stream.threads(workers).memusage() > XZ_MEMORY && workers > 1 {
                     workers -= 1;
@@ -90,6 +88,38 @@ impl Codec {
                 Inner::Zstd(encoder)
             }
         }))
+    }
+}
+
+impl Codec {
+    /// What is all at hand, so that its decoder is told how much that is, and
+    /// needs no more memory for it.
+    pub fn pack(self, decoder: Decoder, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match self.kind {
+            CodecKind::Zstd => zstd::bulk::compress(bytes, self.level as i32),
+            CodecKind::Xz => {
+                let dictionary = u32::try_from(bytes.len()).unwrap_or(u32::MAX).clamp(XZ_LEAST_DICTIONARY, 64 << 20);
+                let mut options = LzmaOptions::new_preset(self.level)?;
+                options.dict_size(dictionary);
+                let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), check(decoder))?;
+                let mut encoder = xz2::write::XzEncoder::new_stream(Vec::new(), stream);
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            _ => {
+                let mut encoder = self.encoder(decoder, NonZero::<usize>::MIN, Vec::new())?;
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+        }
+    }
+}
+
+/// The kernel's decoder knows no other check, or none.
+fn check(decoder: Decoder) -> Check {
+    match decoder {
+        Decoder::Kernel => Check::Crc32,
+        Decoder::Userland => Check::Crc64,
     }
 }
 
@@ -234,6 +264,24 @@ mod tests {
                 assert!(packed(codec, threads(more), &input, 1 << 20) == one, "{codec} with {more} threads");
             }
         }
+    }
+
+    #[test]
+    fn what_is_packed_as_a_whole_comes_out_too_and_tells_how_long_it_is() {
+        let input = input(300_000);
+        for codec in CODECS {
+            for input in [&input[..], b"", b"x"] {
+                let packed = codec.parse::<Codec>().unwrap().pack(Decoder::Kernel, input).unwrap();
+                assert!(unpacked(codec, &packed) == input, "{codec}");
+            }
+        }
+        let packed = "zstd:3".parse::<Codec>().unwrap().pack(Decoder::Kernel, &input).unwrap();
+        assert_eq!(zstd::zstd_safe::get_frame_content_size(&packed).unwrap(), Some(300_000));
+        let packed = "xz:9".parse::<Codec>().unwrap().pack(Decoder::Kernel, &input).unwrap();
+        let modest = Stream::new_stream_decoder(1 << 20, 0).unwrap();
+        let mut output = Vec::new();
+        xz2::read::XzDecoder::new_stream(&packed[..], modest).read_to_end(&mut output).unwrap();
+        assert!(output == input, "within a mebibyte, where level 9 would have had 65");
     }
 
     #[test]

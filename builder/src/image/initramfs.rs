@@ -9,7 +9,7 @@ use tree::{Content, Provenance, Tree, TreePath};
 
 use super::budget;
 use super::scratch::{encode, spanned};
-use crate::compress::Decoder;
+use crate::compress::{Codec, CodecKind, Decoder};
 use crate::plan::Plan;
 use crate::progress::{self, Progress};
 use crate::provenance::role::words;
@@ -28,6 +28,21 @@ fn early(tree: &Tree) -> Result<Option<Content>> {
     let mut bytes = Vec::new();
     newc::write_early(tree, &mut bytes)?;
     Ok(Some(bytes.into()))
+}
+
+/// The archives that the kernel unpacks one after the other. It looks for the
+/// next at multiples of four, beyond any NULs.
+fn archives(tree: &Tree, codec: Codec, scratch: &Path) -> Result<Vec<Content>> {
+    let as_it_is = Codec { kind: CodecKind::None, level: 0 };
+    let mut archives = Vec::new();
+    for segment in newc::segments(tree) {
+        let codec = if segment.is_packed { as_it_is } else { codec };
+        let file = encode(scratch, codec, Decoder::Kernel, |out| Ok(segment.write(out)?))?;
+        let archive = spanned(file, "the initramfs")?;
+        let gap = archive.len().next_multiple_of(4) - archive.len();
+        archives.extend([archive, vec![0; gap as usize].into()]);
+    }
+    Ok(archives)
 }
 
 /// Adds the facts and encodes the initramfs.
@@ -51,12 +66,9 @@ pub fn encode_initramfs(
     tree.insert_file(path, 0o644, Content::from(facts.print()), facts_provenance())?;
     tree.for_each_meta(|meta| meta.mtime = plan.epoch);
     contents::add(&mut tree, plan.epoch)?;
-    let file = encode(scratch, plan.initramfs.compress, Decoder::Kernel, |out| Ok(newc::write(&tree, out)?))?;
-    let main = spanned(file, "the initramfs")?;
-    let content = match early(&staged.early)? {
-        Some(early) => Content::joined(vec![early, main]),
-        None => main,
-    };
+    let mut parts = Vec::from_iter(early(&staged.early)?);
+    parts.extend(archives(&tree, plan.initramfs.compress, scratch)?);
+    let content = Content::joined(parts);
     budget::check(&tree, content.len(), plan.initramfs.max_size)?;
     step.done(&format!(
         "{} from {} in {} entries",

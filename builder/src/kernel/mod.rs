@@ -12,14 +12,15 @@ pub mod depmod;
 #[cfg(test)]
 mod fake;
 mod firmware;
+pub mod form;
 mod image;
 pub mod machine;
 pub mod modinfo;
 mod order;
-mod pack;
 mod parallel;
 pub mod pattern;
 mod scan;
+mod seldom;
 pub mod select;
 pub mod sets;
 mod stage;
@@ -34,6 +35,7 @@ use tree::{Conflict, Content, Item, Kind, Leaf, Node, Provenance, Tree, TreePath
 pub use builtin::Builtin;
 pub use catalog::{Catalog, CatalogError, Kmod, KmodId};
 pub use firmware::{Missing as MissingFirmware, describe_missing};
+pub use form::{FormError, KmodForm};
 pub use machine::{Machine, MachineError};
 pub use select::{Asked, SelectError, Selection, select};
 pub use stage::{StageError, Staged, stage};

@@ -9,9 +9,10 @@ use init::kmods::{Alias, Kmod as IndexKmod, KmodIndex};
 use tree::{Conflict, Provenance, Tree, TreePath};
 
 use super::catalog::{Catalog, KmodId};
-use super::firmware;
+use super::form::KmodForm;
 use super::select::Selection;
-use super::{Kernel, pack, parallel};
+use super::{Kernel, firmware, parallel, seldom};
+use crate::compress::Codec;
 use crate::provenance::role::words;
 
 #[derive(Debug)]
@@ -36,18 +37,21 @@ pub enum StageError {
     Path(#[from] tree::PathError),
 }
 
-/// Kmods are staged without their compression, but for those that few boots load:
-/// the initramfs is compressed as a whole, which packs them tighter and spares
-/// every boot a second codec. `level` is zstd's, for the few.
-pub fn stage(kernel: &Kernel, catalog: &Catalog, selection: &Selection, level: u32) -> Result<Staged, StageError> {
+/// For an initramfs that is packed by `archive`.
+pub fn stage(
+    kernel: &Kernel,
+    catalog: &Catalog,
+    selection: &Selection,
+    (form, archive): (KmodForm, Codec),
+) -> Result<Staged, StageError> {
     let dir = TreePath::new(format!("{}/{}", initramfs::MODULES, kernel.release))?;
     let mut tree = Tree::new();
     let mut paths = Vec::new();
-    let seldom = pack::seldom_loaded(catalog, selection);
+    let seldom = seldom::seldom_loaded(catalog, selection);
     let chosen: Vec<_> = selection.iter().collect();
     let stored = parallel::try_map(&chosen, |(id, _)| {
         let kmod = catalog.get(*id);
-        pack::stored(kmod, seldom.contains(id), level)
+        form.of(kmod, seldom.contains(id), archive)
             .map_err(|source| StageError::Read { path: kmod.path.clone(), source })
     })?;
     for ((id, reason), (path, content)) in chosen.into_iter().zip(stored) {
@@ -111,7 +115,7 @@ mod tests {
     fn staged(kernel: &Kernel, patterns: &[&str]) -> Staged {
         let catalog = Catalog::scan(kernel).unwrap();
         let selection = select(&catalog, &Asked::all(patterns, &Provenance::new("profile"))).unwrap();
-        stage(kernel, &catalog, &selection, 1).unwrap()
+        stage(kernel, &catalog, &selection, (KmodForm::Auto, "zstd:1".parse().unwrap())).unwrap()
     }
 
     #[test]

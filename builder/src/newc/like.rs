@@ -18,6 +18,7 @@ pub enum Like {
 }
 
 /// An entry in its place.
+#[derive(Debug)]
 pub(super) struct Entry<'a> {
     pub item: Item<'a>,
     pub inode: u32,

@@ -17,6 +17,7 @@ use iso::VolumeId;
 
 use crate::arch::Arch;
 use crate::compress::Codec;
+use crate::kernel::KmodForm;
 use crate::profile::{Located, Place};
 use crate::squashfs::Compression;
 use crate::verity::RootHash;
@@ -74,6 +75,7 @@ pub enum KernelSource {
 #[derive(Debug, Clone, PartialEq)]
 pub struct InitramfsPlan {
     pub compress: Codec,
+    pub kmods: KmodForm,
     /// Of the finished archive, in bytes.
     pub max_size: Option<u64>,
     /// What processors' microcode is put together from.

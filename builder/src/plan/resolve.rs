@@ -12,6 +12,7 @@ use super::{
 use crate::arch::Arch;
 use crate::builtin;
 use crate::compress::Codec;
+use crate::kernel::{FormError, KmodForm};
 use crate::profile::{Located, PackageSection, Problem, Problems, Profile, nearest};
 
 impl Plan {
@@ -50,6 +51,7 @@ impl Resolver<'_> {
             given => given.to_vec(),
         };
         let compress = self.codec(profile.initramfs.compress.as_ref(), "zstd:19");
+        let kmods = self.kmods(profile.initramfs.kmods.as_ref());
         let max_size = self.size(profile.initramfs.max_size.as_ref());
         let microcode = self.microcode(&profile.initramfs.microcode, profile.mode.value);
         let section = &profile.initramfs;
@@ -73,7 +75,7 @@ impl Resolver<'_> {
             clamp: request.epoch.is_some(),
             kernel: kernel?,
             modules,
-            initramfs: InitramfsPlan { compress: compress?, max_size, microcode, parts },
+            initramfs: InitramfsPlan { compress: compress?, kmods: kmods?, max_size, microcode, parts },
             payload: payload?,
             boot,
             media_sum: profile.image.media_sum.as_ref().is_none_or(|wanted| wanted.value),
@@ -109,6 +111,11 @@ impl Resolver<'_> {
     fn codec(&mut self, written: Option<&Located<String>>, default: &str) -> Option<Codec> {
         let parsed = written.map_or(default, |written| &written.value).parse();
         parsed.map_err(|e: crate::compress::CodecError| self.refuse(written, &e.to_string())).ok()
+    }
+
+    fn kmods(&mut self, written: Option<&Located<String>>) -> Option<KmodForm> {
+        let parsed = written.map_or("auto", |written| &written.value).parse();
+        parsed.map_err(|e: FormError| self.refuse(written, &e.to_string())).ok()
     }
 
     fn size(&mut self, written: Option<&Located<String>>) -> Option<u64> {
@@ -390,6 +397,7 @@ kernel
 
 initramfs
   compress zstd:19
+  kmods    auto
   userland toybox, toybox  # p.toml:10
   program  /usr/sbin/fsck of the root  # p.toml:11
   program  /bin/true of this system  # p.toml:11

@@ -47,6 +47,7 @@ pub struct KernelSection {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InitramfsSection {
     pub compress: Option<Located<String>>,
+    pub kmods: Option<Located<String>>,
     pub max_size: Option<Located<String>>,
     pub microcode: Vec<Located<String>>,
     pub userland: Option<Located<String>>,
@@ -278,6 +279,7 @@ fn kernel_section(mut section: Section<'_>) -> Option<KernelSection> {
 fn initramfs_section(mut section: Section<'_>) -> InitramfsSection {
     let fields = InitramfsSection {
         compress: section.string("compress"),
+        kmods: section.string("kmods"),
         max_size: section.string("max_size"),
         microcode: section.strings("microcode").unwrap_or_default(),
         userland: section.string("userland"),
@@ -398,8 +400,8 @@ overlays = [\"ram-system\"]
         assert!(live.arch.is_some());
         let KernelSection { from: _, modules, cmdline } = live.kernel;
         assert!(!modules.is_empty() && cmdline.is_some());
-        let InitramfsSection { compress, max_size, microcode, userland, programs, overlays } = live.initramfs;
-        assert!(compress.is_some() && max_size.is_some() && userland.is_some());
+        let InitramfsSection { compress, kmods, max_size, microcode, userland, programs, overlays } = live.initramfs;
+        assert!(compress.is_some() && kmods.is_some() && max_size.is_some() && userland.is_some());
         assert!([microcode, programs, overlays].iter().all(|list| !list.is_empty()));
         let RootSection { from: _, include, exclude, exclude_usual, compress, order, overlays } = live.root.unwrap();
         assert!(compress.is_some() && order.is_some() && exclude_usual.is_some());

@@ -9,7 +9,7 @@ use harness::builder::{Image, succeed};
 use harness::oracle::Tool;
 
 const INIT: u64 = 800 << 10;
-const INITRAMFS: u64 = 8 << 20;
+const INITRAMFS: u64 = 6 << 20;
 
 /// Past libtest's capture: the figures belong in every test run.
 fn tell(what: &str, size: u64, budget: u64) -> Result<()> {

@@ -1,0 +1,178 @@
+//! In what form kmods stand in the initramfs. A kernel unpacks all of it at
+//! each boot, `/init` checks every byte and loads a tenth of them, and the memory
+//! that it takes at its largest is what the smallest machines do not have: what
+//! few boots load is better packed by itself.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use tree::{Content, TreePath};
+
+use super::catalog::Kmod;
+use super::decompress;
+use crate::compress::{Codec, CodecError, CodecKind, Decoder};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KmodForm {
+    /// Large ones packed: by zstd, which is unpacked soonest; those that few boots
+    /// load as their package has packed them, or by xz, which is smaller.
+    Auto,
+    /// All without compression of their own, to be packed tightest with all the rest.
+    Plain,
+    /// As the kernel's package has them.
+    Kept,
+    Packed(Codec),
+}
+
+/// What is less packs better together with all the rest.
+const WORTH: u64 = 64 << 10;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    #[error("kmods can be `auto`, `plain`, `kept`, `gzip[:1-9]`, `xz[:0-9]` or `zstd[:1-22]`, and not `{0}`")]
+    Unknown(String),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+impl FromStr for KmodForm {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "plain" => Ok(Self::Plain),
+            "kept" => Ok(Self::Kept),
+            _ => match text.parse()? {
+                // What kmod(8) reads too.
+                codec @ Codec { kind: CodecKind::Gzip | CodecKind::Xz | CodecKind::Zstd, .. } => {
+                    Ok(Self::Packed(codec))
+                }
+                _ => Err(FormError::Unknown(text.into())),
+            },
+        }
+    }
+}
+
+impl fmt::Display for KmodForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Plain => f.write_str("plain"),
+            Self::Kept => f.write_str("kept"),
+            Self::Packed(codec) => codec.fmt(f),
+        }
+    }
+}
+
+impl KmodForm {
+    /// Path and content of a kmod in an initramfs that is packed by `archive`.
+    pub(super) fn of(self, kmod: &Kmod, is_seldom: bool, archive: Codec) -> io::Result<(TreePath, Content)> {
+        let is_packed = named(&kmod.path, "") != kmod.path;
+        if self == Self::Kept || (self == Self::Auto && is_seldom && is_packed) {
+            return Ok((kmod.path.clone(), kmod.content.clone()));
+        }
+        let plain = decompress::plain(&kmod.content)?;
+        let codec = match self {
+            Self::Packed(codec) => codec,
+            Self::Auto if plain.len() >= WORTH => as_hard_as(archive, is_seldom),
+            Self::Auto | Self::Plain | Self::Kept => return Ok((named(&kmod.path, ""), plain)),
+        };
+        let packed = codec.pack(Decoder::Kernel, &plain.read_all(plain.len())?)?;
+        Ok((named(&kmod.path, ending(codec.kind)), packed.into()))
+    }
+}
+
+fn as_hard_as(archive: Codec, is_seldom: bool) -> Codec {
+    let level = match archive.kind {
+        CodecKind::Zstd => archive.level,
+        CodecKind::None | CodecKind::Lz4 => 3,
+        CodecKind::Gzip | CodecKind::Bzip2 | CodecKind::Xz => 19,
+    };
+    // Below that it is the build that was asked to be fast.
+    if is_seldom && level >= 10 {
+        return Codec { kind: CodecKind::Xz, level: 6 };
+    }
+    Codec { kind: CodecKind::Zstd, level }
+}
+
+/// What kmod(8) tells compressions by.
+fn ending(kind: CodecKind) -> &'static str {
+    match kind {
+        CodecKind::Gzip => ".gz",
+        CodecKind::Xz => ".xz",
+        CodecKind::Zstd => ".zst",
+        CodecKind::None | CodecKind::Bzip2 | CodecKind::Lz4 => "",
+    }
+}
+
+fn named(path: &TreePath, ending: &str) -> TreePath {
+    let bytes = path.as_bytes();
+    let plain = [".gz", ".xz", ".zst"].iter().find_map(|end| bytes.strip_suffix(end.as_bytes())).unwrap_or(bytes);
+    TreePath::new([plain, ending.as_bytes()].concat()).expect("a path with another ending is one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::fake;
+    use crate::kernel::Catalog;
+    use crate::kernel::fake::{kernel, path};
+    use tree::Provenance;
+
+    #[test]
+    fn forms_are_named_as_they_are_printed() {
+        for (text, printed) in [
+            ("auto", "auto"),
+            ("plain", "plain"),
+            ("kept", "kept"),
+            ("xz", "xz:6"),
+            ("zstd:3", "zstd:3"),
+            ("gzip", "gzip:9"),
+        ] {
+            assert_eq!(text.parse::<KmodForm>().unwrap().to_string(), printed);
+        }
+        for bad in ["", "none", "lz4", "bzip2:1", "zstd:40", "Auto"] {
+            assert!(bad.parse::<KmodForm>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_kmod_comes_out_of_every_form_as_it_was() {
+        let mut large = fake::kmod(&["alias=fs-xfs"]);
+        large.resize(WORTH as usize, 0);
+        let small = fake::kmod(&["alias=fs-xfs"]);
+        let theirs = zstd::bulk::compress(&large, 7).unwrap();
+        let files: [(&str, &[u8]); 3] = [("a.ko", &large), ("b.ko.zst", &theirs), ("c.ko", &small)];
+        let mut kernel = kernel(&[], &[]);
+        for (name, bytes) in files {
+            let at = path(&format!("kernel/fs/{name}"));
+            kernel.modules.insert_file(at, 0o644, bytes.to_vec().into(), Provenance::new("test")).unwrap();
+        }
+        let catalog = Catalog::scan(&kernel).unwrap();
+        for (form, archive, name, is_seldom, wanted, is_theirs) in [
+            ("auto", "zstd:19", "a", true, "a.ko.xz", false),
+            ("auto", "zstd:1", "a", true, "a.ko.zst", false),
+            ("auto", "zstd:19", "a", false, "a.ko.zst", false),
+            ("auto", "zstd:19", "b", true, "b.ko.zst", true),
+            ("auto", "zstd:1", "b", false, "b.ko.zst", false),
+            ("auto", "xz:6", "c", true, "c.ko", false),
+            ("plain", "xz:6", "b", true, "b.ko", false),
+            ("kept", "xz:6", "a", true, "a.ko", false),
+            ("kept", "xz:6", "b", false, "b.ko.zst", true),
+            ("xz:1", "zstd:1", "a", false, "a.ko.xz", false),
+            ("xz:1", "zstd:1", "b", false, "b.ko.xz", false),
+            ("gzip:1", "zstd:1", "c", true, "c.ko.gz", false),
+        ] {
+            let kmod = catalog.get(catalog.find(name).unwrap());
+            let (form, archive) = (form.parse::<KmodForm>().unwrap(), archive.parse().unwrap());
+            let (at, content) = form.of(kmod, is_seldom, archive).unwrap();
+            assert_eq!(at, path(&format!("kernel/fs/{wanted}")), "{form}, {name}");
+            let bytes = content.read_all(1 << 20).unwrap();
+            let whole = if name == "c" { &small } else { &large };
+            assert!(init::decompress::kmod(&bytes, whole.len()).unwrap() == *whole, "{form}, {name}");
+            assert_eq!(bytes == theirs, is_theirs, "the package's own bytes: {form}, {name}");
+        }
+    }
+}
