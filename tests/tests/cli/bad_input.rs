@@ -2,11 +2,13 @@
 //! where, or a note where booting goes on; never a panic, and nothing written.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use harness::builder::liveroot;
+use harness::oracle::Tool;
 
 const RELEASE: &str = "6.1.0-test";
 
@@ -16,12 +18,15 @@ struct Row {
     modules: &'static str,
     more: &'static str,
     lay_out: fn(&Path) -> Result<()>,
+    /// Root's rights open every file: without them.
+    powerless: bool,
     /// `None` where it is a note.
     fails: Option<i32>,
     says: &'static [&'static str],
 }
 
-const GOOD: Row = Row { name: "nothing", modules: "good", more: "", lay_out: |_| Ok(()), fails: None, says: &[] };
+const GOOD: Row =
+    Row { name: "nothing", modules: "good", more: "", lay_out: |_| Ok(()), powerless: false, fails: None, says: &[] };
 
 const ROWS: &[Row] = &[
     Row {
@@ -123,12 +128,30 @@ const ROWS: &[Row] = &[
         says: &["the overlay overlay cannot be read", "directory"],
         ..GOOD
     },
+    Row {
+        name: "a file that may not be read",
+        more: "overlays = [\"./overlay\"]",
+        lay_out: |dir| forbid(&dir.join("overlay/root/etc/motd")),
+        powerless: true,
+        fails: Some(1),
+        says: &["overlay/root/etc/motd", "Permission denied"],
+        ..GOOD
+    },
+    Row {
+        name: "a kmod that may not be read",
+        lay_out: |dir| forbid(&dir.join(format!("kernel/lib/modules/{RELEASE}/kernel/good.ko"))),
+        powerless: true,
+        fails: Some(2),
+        says: &["good.ko cannot be read", "Permission denied"],
+        ..GOOD
+    },
+    Row { name: "nothing, without rights", powerless: true, ..GOOD },
     GOOD,
 ];
 
 #[test]
 fn bad_input_ends_in_an_error_that_says_where_or_in_a_note() -> Result<()> {
-    let Some(liveroot) = liveroot()? else { return Ok(()) };
+    let (Some(liveroot), Some(unshare)) = (liveroot()?, Tool::find("unshare")?) else { return Ok(()) };
     let mut wrong = Vec::new();
     for row in ROWS {
         let dir = tempfile::tempdir()?;
@@ -146,7 +169,11 @@ fn bad_input_ends_in_an_error_that_says_where_or_in_a_note() -> Result<()> {
                 row.modules
             ),
         )?;
-        let mut build = Command::new(&liveroot);
+        let mut build = if row.powerless { unshare.command() } else { Command::new(&liveroot) };
+        if row.powerless {
+            // Of a user namespace of its own: the same owner, and no capability over these files.
+            build.args(["--user", "--"]).arg(&liveroot);
+        }
         build.current_dir(dir.path()).args(["initramfs", "bad.toml", "-o", "bad.img"]).env("RUST_BACKTRACE", "0");
         let output = build.stdin(Stdio::null()).output()?;
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -166,6 +193,10 @@ fn bad_input_ends_in_an_error_that_says_where_or_in_a_note() -> Result<()> {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     Ok(())
+}
+
+fn forbid(file: &Path) -> Result<()> {
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o000))?)
 }
 
 fn add_kmod(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
