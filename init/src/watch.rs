@@ -9,14 +9,13 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::unistd::execve;
 
 use crate::cmdline::Emergency;
-use crate::contract::{initramfs, run};
+use crate::contract::initramfs;
 use crate::devices::wait;
 use crate::fault::{Code, Fault};
 use crate::log::warn;
@@ -29,9 +28,8 @@ pub const NAME: &str = "@liveroot-watch";
 pub(crate) fn start(disk: &str, emergency: Emergency) {
     let words = [NAME.to_owned(), disk.to_owned(), emergency.to_string()];
     let Ok(words) = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>() else { return };
-    // Where it is in memory already, that is the one.
-    let program = if Path::new(run::SHUTDOWN).exists() { run::SHUTDOWN } else { initramfs::INIT };
-    let Ok(program) = CString::new(program) else { return };
+    // Not the copy that is kept for the shutdown: run from there it told nothing.
+    let Ok(program) = CString::new(initramfs::INIT) else { return };
     let become_it = || {
         let environment: [CString; 0] = [];
         match execve(&program, &words, &environment) {
