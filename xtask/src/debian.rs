@@ -182,11 +182,12 @@ mod tests {
 
     #[test]
     fn each_repository_is_asked_once() {
-        let targets = "http://m/debian bookworm main\nhttp://m/security bookworm main\nhttp://m/debian bookworm main\n";
+        let targets =
+            "http://m/debian bookworm main\nhttp://m/security bookworm-security main\nhttp://m/debian bookworm main\n";
         let lines = source_lines("deb-src", targets, Some("/k"), None).unwrap();
         assert_eq!(
             lines,
-            "deb-src [signed-by=/k] http://m/debian bookworm main\ndeb-src [signed-by=/k] http://m/security bookworm main\n"
+            "deb-src [signed-by=/k] http://m/debian bookworm main\ndeb-src [signed-by=/k] http://m/security bookworm-security main\n"
         );
         let another = source_lines("deb", targets, None, Some("trixie")).unwrap();
         assert_eq!(another, "deb http://m/debian trixie main\n");
