@@ -4,6 +4,7 @@
 mod disk;
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -168,6 +169,15 @@ impl Devices {
             Job::Probe { name } => format!("/dev/{name} does not answer"),
         };
         self.workers.hanging().map(sentence).collect()
+    }
+
+    /// Disks that the kernel has, and has told nobody of: it does once it has read
+    /// their partition tables (block/genhd.c, `device_add_disk`).
+    pub(crate) fn unannounced(&self) -> Vec<String> {
+        let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let disks = entries.filter_map(|entry| Disk::new(&format!("/block/{}", entry.file_name().to_str()?)));
+        let unknown = disks.filter(|disk| self.disks.iter().all(|known| known.name != disk.name));
+        unknown.map(|disk| format!("/dev/{} does not answer", disk.name)).collect()
     }
 
     pub(crate) fn kmods(&self) -> &Kmods {

@@ -194,7 +194,8 @@ fn cut_short(what: &str, has: u64, wants: u64) -> Fault {
 }
 
 fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
-    let hanging = devices.hanging();
+    let mut hanging = devices.hanging();
+    hanging.extend(devices.unannounced());
     let seconds = (waited + Duration::from_millis(500)).as_secs();
     let mut what = format!("no medium with {wanted} within {seconds} s, among {} devices", devices.disks.len());
     let code = if hanging.is_empty() {
