@@ -34,13 +34,16 @@ fn early(tree: &Tree) -> Result<Option<Content>> {
 /// next at multiples of four, beyond any NULs.
 fn archives(tree: &Tree, codec: Codec, scratch: &Path) -> Result<Vec<Content>> {
     let as_it_is = Codec { kind: CodecKind::None, level: 0 };
-    let mut archives = Vec::new();
+    let mut archives: Vec<Content> = Vec::new();
     for segment in newc::segments(tree) {
         let codec = if segment.is_packed { as_it_is } else { codec };
         let file = encode(scratch, codec, Decoder::Kernel, |out| Ok(segment.write(out)?))?;
         let archive = spanned(file, "the initramfs")?;
-        let gap = archive.len().next_multiple_of(4) - archive.len();
-        archives.extend([archive, vec![0; gap as usize].into()]);
+        if !archives.is_empty() {
+            let before: u64 = archives.iter().map(Content::len).sum();
+            archives.push(vec![0; (before.next_multiple_of(4) - before) as usize].into());
+        }
+        archives.push(archive);
     }
     Ok(archives)
 }

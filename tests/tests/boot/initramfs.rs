@@ -96,24 +96,10 @@ fn packed(image: &Image) -> Result<Option<Vec<u8>>> {
     Ok(Some(fs::read(image.file("boot/initramfs.img")?)?))
 }
 
-/// Before compression: what is packed one by one stands uncompressed between
-/// two archives that are not.
+/// Before compression.
 fn unpacked(image: &Image) -> Result<Option<Vec<u8>>> {
     let Some(zstd) = Tool::find("zstd")? else { return Ok(None) };
-    let whole = fs::read(image.file("boot/initramfs.img")?)?;
-    let plain = (0..whole.len()).step_by(4).find(|&at| whole[at..].starts_with(b"070701"));
-    let plain = plain.context("no archive stands uncompressed")?;
-    let trailer = whole.windows(10).rposition(|bytes| bytes == b"TRAILER!!!").context("it has no end")?;
-    let end = plain + (trailer + 10 - plain).next_multiple_of(512);
-    let dir = tempfile::tempdir()?;
-    let decode = |packed: &[u8]| -> Result<Vec<u8>> {
-        let file = dir.path().join("packed");
-        fs::write(&file, packed)?;
-        Ok(succeed(zstd.command().args(["-q", "-d", "-c"]).arg(&file))?.stdout)
-    };
-    // NULs up to a multiple of four are no frame.
-    let frame = |part: &[u8]| part[..part.len() - part.iter().rev().take_while(|&&byte| byte == 0).count()].to_vec();
-    Ok(Some([decode(&frame(&whole[..plain]))?, whole[plain..end].to_vec(), decode(&frame(&whole[end..]))?].concat()))
+    Ok(Some(succeed(zstd.command().args(["-q", "-d", "-c"]).arg(image.file("boot/initramfs.img")?))?.stdout))
 }
 
 fn cut(archive: &[u8], at: usize) -> Vec<u8> {
