@@ -3,9 +3,9 @@
 //! directories").
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Read};
+use std::io;
 
-use tree::{Conflict, Content, Item, Kind, Leaf, LeafId, Meta, Node, Provenance, Tree, TreePath};
+use tree::{Conflict, Item, Kind, Leaf, LeafId, Meta, Node, Provenance, Tree, TreePath};
 
 /// In this place there is nothing, whatever stands below.
 const WHITEOUT: Kind = Kind::CharDevice { major: 0, minor: 0 };
@@ -162,9 +162,7 @@ fn same_kind(below: &Tree, item: &Item<'_>) -> io::Result<bool> {
         return Ok(false);
     };
     Ok(match (lower, kind) {
-        (Kind::File(old), Kind::File(new)) => {
-            old.len() == new.len() && (old.is_same_place(new) || same_bytes(old, new)?)
-        }
+        (Kind::File(old), Kind::File(new)) => old.is_same(new)?,
         (Kind::Symlink(old), Kind::Symlink(new)) => old == new,
         (Kind::CharDevice { major, minor }, Kind::CharDevice { major: other, minor: another })
         | (Kind::BlockDevice { major, minor }, Kind::BlockDevice { major: other, minor: another }) => {
@@ -175,27 +173,10 @@ fn same_kind(below: &Tree, item: &Item<'_>) -> io::Result<bool> {
     })
 }
 
-/// Of contents of one length.
-pub(crate) fn same_bytes(old: &Content, new: &Content) -> io::Result<bool> {
-    const STEP: u64 = 64 << 10;
-    let (mut old_reader, mut new_reader) = (old.reader()?, new.reader()?);
-    let mut buffers = (vec![0; STEP as usize], vec![0; STEP as usize]);
-    let mut left = old.len();
-    while left > 0 {
-        let step = left.min(STEP) as usize;
-        old_reader.read_exact(&mut buffers.0[..step])?;
-        new_reader.read_exact(&mut buffers.1[..step])?;
-        if buffers.0[..step] != buffers.1[..step] {
-            return Ok(false);
-        }
-        left -= step as u64;
-    }
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tree::Content;
     use tree::listing::{With, print};
 
     /// `dir/`, `file=text`, `link->target`, `new==old`.

@@ -162,6 +162,28 @@ impl Content {
         self.len() == 0
     }
 
+    /// Whether both hold the same bytes. Reads neither where their lengths or
+    /// their place already say so.
+    pub fn is_same(&self, other: &Self) -> io::Result<bool> {
+        const STEP: u64 = 128 << 10;
+        if self.len() != other.len() || self.is_same_place(other) {
+            return Ok(self.len() == other.len());
+        }
+        let (mut readers, mut left) = ([self.reader()?, other.reader()?], self.len());
+        let mut buffers = [(); 2].map(|()| vec![0; left.min(STEP) as usize]);
+        while left > 0 {
+            let step = left.min(STEP) as usize;
+            for (reader, buffer) in readers.iter_mut().zip(&mut buffers) {
+                reader.read_exact(&mut buffer[..step])?;
+            }
+            if buffers[0][..step] != buffers[1][..step] {
+                return Ok(false);
+            }
+            left -= step as u64;
+        }
+        Ok(true)
+    }
+
     /// A reader that gives exactly [`Content::len`] bytes or an error that
     /// names the file: one that shrank or grew since it was looked at would
     /// otherwise shift everything an encoder has already placed.
@@ -399,6 +421,25 @@ mod tests {
         let content = archive.with_holes(stretches, 9).unwrap();
         assert_eq!(content.read_all(9).unwrap(), b"\0\0ABC\0DE\0");
         assert_eq!(content.slice(3, 4).unwrap().read_all(9).unwrap(), b"BC\0D");
+    }
+
+    #[test]
+    fn contents_are_the_same_by_their_bytes_and_not_by_their_place() {
+        let long = |end: u8| Content::from([vec![7; 300_000], vec![end]].concat());
+        let one = long(1);
+        for (other, same) in [
+            (one.clone(), true),
+            (long(1), true),
+            (long(2), false),
+            (one.slice(0, 300_000).unwrap(), false),
+            (Content::joined(vec![one.slice(0, 9).unwrap(), one.slice(9, 299_992).unwrap()]), true),
+        ] {
+            assert_eq!(one.is_same(&other).unwrap(), same);
+            assert_eq!(other.is_same(&one).unwrap(), same);
+        }
+        let gone = Content::host(Path::new("/nothing/here"), 300_001);
+        assert!(one.is_same(&gone).is_err() && !one.is_same(&Content::host(Path::new("/nothing/here"), 9)).unwrap());
+        assert!(Content::from(Vec::new()).is_same(&one.slice(5, 0).unwrap()).unwrap());
     }
 
     #[derive(Debug)]

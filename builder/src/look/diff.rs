@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::{self, Read};
 
 use anyhow::Result;
 use serde::Serialize;
 use tree::listing::{self, Difference, Line, Listing, What, With};
-use tree::{Content, Tree, TreePath};
+use tree::{Tree, TreePath};
 
 use super::loader;
 use super::ls::Entry;
@@ -98,7 +97,7 @@ fn mark_contents((old, old_listing): (&Tree, &mut Listing), (new, new_listing): 
         let Some(twin) = lines.get_mut(&line.path) else { continue };
         let contents = [old, new].map(|tree| tree.get(&line.path).and_then(|item| item.content()));
         let [Some(a), Some(b)] = contents else { continue };
-        if a.len() == b.len() && !same(a, b)? {
+        if a.len() == b.len() && !a.is_same(b)? {
             for (line, digest) in [(&mut line.what, [1; 32]), (&mut twin.what, [0; 32])] {
                 if let What::File { sha256, .. } = line {
                     *sha256 = Some(digest);
@@ -107,24 +106,6 @@ fn mark_contents((old, old_listing): (&Tree, &mut Listing), (new, new_listing): 
         }
     }
     Ok(())
-}
-
-pub(super) fn same(a: &Content, b: &Content) -> io::Result<bool> {
-    const STEP: u64 = 1 << 20;
-    let (mut a, mut b) = (a.open()?, b.open()?);
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    loop {
-        left.clear();
-        right.clear();
-        (&mut a).take(STEP).read_to_end(&mut left)?;
-        (&mut b).take(STEP).read_to_end(&mut right)?;
-        if left != right {
-            return Ok(false);
-        }
-        if left.is_empty() {
-            return Ok(true);
-        }
-    }
 }
 
 /// Names without the release and the compression: a new kernel has the same kmods elsewhere.

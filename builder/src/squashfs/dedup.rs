@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use tree::{Content, ContentReader};
+use tree::Content;
 
 /// A stretch of a file: all of it, or its end.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ impl<'a, P: Copy> Placed<'a, P> {
                 Some(print) => print,
                 None => *known.print.insert(whole_print(known.piece)?),
             };
-            if known_print == print && same(known.piece, piece)? {
+            if known_print == print && slice(known.piece)?.is_same(&slice(piece)?)? {
                 return Ok(Some(known.place));
             }
         }
@@ -95,14 +95,13 @@ fn mix(print: u64, word: u64) -> u64 {
     (print.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-const STEP: usize = 64 << 10;
-
-fn reader(piece: Piece<'_>) -> io::Result<ContentReader> {
-    piece.content.slice(piece.offset, piece.len).ok_or(io::ErrorKind::UnexpectedEof)?.reader()
+fn slice(piece: Piece<'_>) -> io::Result<Content> {
+    piece.content.slice(piece.offset, piece.len).ok_or(io::ErrorKind::UnexpectedEof.into())
 }
 
 fn whole_print(piece: Piece<'_>) -> io::Result<u64> {
-    let mut reader = reader(piece)?;
+    const STEP: usize = 64 << 10;
+    let mut reader = slice(piece)?.reader()?;
     let mut buffer = vec![0; STEP];
     let (mut print, mut left) = (0, piece.len);
     while left > 0 {
@@ -112,25 +111,6 @@ fn whole_print(piece: Piece<'_>) -> io::Result<u64> {
         left -= step as u64;
     }
     Ok(print)
-}
-
-fn same(a: Piece<'_>, b: Piece<'_>) -> io::Result<bool> {
-    if a.len != b.len {
-        return Ok(false);
-    }
-    let (mut a_reader, mut b_reader) = (reader(a)?, reader(b)?);
-    let mut buffers = (vec![0; STEP], vec![0; STEP]);
-    let mut left = a.len;
-    while left > 0 {
-        let step = left.min(STEP as u64) as usize;
-        a_reader.read_exact(&mut buffers.0[..step])?;
-        b_reader.read_exact(&mut buffers.1[..step])?;
-        if buffers.0[..step] != buffers.1[..step] {
-            return Ok(false);
-        }
-        left -= step as u64;
-    }
-    Ok(true)
 }
 
 #[cfg(test)]

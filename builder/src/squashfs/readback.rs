@@ -6,7 +6,6 @@ use tree::listing::{self, With};
 use tree::{Content, LeafId, Node, Tree, TreePath};
 
 use super::{seconds, xattrs};
-use crate::layer::same_bytes;
 use crate::opened;
 
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +41,7 @@ pub fn compare(tree: &Tree, image: &Content) -> Result<(), ReadbackError> {
             continue;
         }
         let source = tree.get(item.path).and_then(|item| item.content().cloned());
-        let same = source.map_or(Ok(false), |source| same_bytes(&source, packed));
+        let same = source.map_or(Ok(false), |source| source.is_same(packed));
         if !same.map_err(|source| ReadbackError::Read { path: item.path.clone(), source })? {
             return Err(ReadbackError::Bytes { path: item.path.clone() });
         }

@@ -8,7 +8,6 @@ use tree::ContentAt;
 use super::esp::Esp;
 use super::report::chain;
 use super::{Report, Severity, path};
-use crate::look::diff::same;
 use crate::opened::Level;
 
 const DISK_SECTOR: u64 = 512;
@@ -113,8 +112,8 @@ fn check_stored_once(image: &Level, esp: Option<&Esp>, report: &mut Report) {
         let path = path(written);
         let Some(content) = image.opened.tree.get(&path).and_then(|item| item.content()) else { continue };
         let twins = esp.tree.walk().filter_map(|item| item.content());
-        let mut twins = twins.filter(|twin| twin.len() == content.len() && !twin.is_same_place(content));
-        if twins.any(|twin| same(twin, content).unwrap_or(false)) {
+        let mut twins = twins.filter(|twin| !twin.is_same_place(content));
+        if twins.any(|twin| twin.is_same(content).unwrap_or(false)) {
             report.advise(format!("{}:{path}", image.name), "stands in the ESP, too: it is stored twice");
         }
     }
