@@ -13,12 +13,12 @@ use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
 use crate::exclusion;
 use crate::kernel::pattern::{Pattern, Pick};
-use crate::kernel::{self, Machine, MachineError};
+use crate::kernel::{self, Machine, MachineError, Packing};
 use crate::layer::{self, LayerError};
 use crate::microcode::{self, MicrocodeError};
 use crate::overlay::{self, OverlayError};
 use crate::plan::{
-    LayerPlan, OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan,
+    InitramfsPlan, LayerPlan, OverlaySource, PackagePlan, PackageSource, Parts, Payload, Plan, ProgramSource, RootPlan,
 };
 use crate::profile::{Located, Place, Problem, Problems};
 use crate::provenance::role::words;
@@ -148,7 +148,10 @@ fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> R
     }
     let modules = stage_modules(plan, sources, notes)?;
     lay(&mut tree, modules, &plan.kernel.place, notes)?;
-    let parts = stage_parts(plan, &plan.initramfs.parts, sources)?;
+    let mut parts = stage_parts(plan, &plan.initramfs.parts, sources)?;
+    if plan.initramfs.strip {
+        notes.extend(elf::strip_all(&mut parts));
+    }
     lay(&mut tree, parts, &plan.kernel.place, notes)?;
     // Whose files they were on this system is nobody's business in there, and
     // the archive has no room for xattrs.
@@ -178,8 +181,9 @@ fn stage_modules(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> Res
     });
     let asked = asked.collect::<Result<Vec<_>, StageError>>()?;
     let selection = kernel::select(&catalog, &asked).map_err(|e| failed(line)(e.into()))?;
-    let form = (plan.initramfs.kmods, plan.initramfs.compress);
-    let staged = kernel::stage(&sources.kernel, &catalog, &selection, form).map_err(|e| failed(place)(e.into()))?;
+    let InitramfsPlan { kmods: form, strip, compress: archive, .. } = plan.initramfs;
+    let packing = Packing { form, strip, archive };
+    let staged = kernel::stage(&sources.kernel, &catalog, &selection, packing).map_err(|e| failed(place)(e.into()))?;
     notes.extend(catalog.warnings.iter().chain(&selection.warnings).cloned());
     notes.extend(kernel::describe_missing(&staged.missing_firmware));
     let mut tree = staged.tree;

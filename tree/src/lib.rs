@@ -241,6 +241,15 @@ impl Tree {
         }
     }
 
+    /// The file's content at `path`, to be changed; shared by all hard links.
+    pub fn content_mut(&mut self, path: &TreePath) -> Option<&mut Content> {
+        let Inode::Leaf(id) = self.entries.get(path)?.inode else { return None };
+        match &mut self.leaves[id.0].as_mut()?.leaf.kind {
+            Kind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
     /// Moves every mtime later than `epoch` back to it: what
     /// SOURCE_DATE_EPOCH asks for.
     pub fn clamp_mtimes(&mut self, epoch: i64) {

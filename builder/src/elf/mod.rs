@@ -9,6 +9,7 @@ mod object;
 mod script;
 mod search;
 mod sections;
+mod strip;
 pub(crate) mod sysroot;
 
 use tree::{Provenance, TreePath};
@@ -17,6 +18,7 @@ pub use closure::{Deps, Needed, closure, closure_of, deps};
 pub use dlopen::Feature;
 pub use object::{Abi, Object};
 pub use sections::{Sections, Symbol};
+pub use strip::{strip_all, stripped};
 pub use sysroot::{Found, HostSysroot, Sysroot};
 
 /// Why bytes are not the ELF file they should be.

@@ -31,9 +31,9 @@ pub struct Symbol<'a> {
 #[derive(Debug)]
 pub struct Sections {
     at: ContentAt,
-    ctx: Ctx,
-    headers: Vec<SectionHeader>,
-    names: Vec<u8>,
+    pub(super) ctx: Ctx,
+    pub(super) headers: Vec<SectionHeader>,
+    pub(super) names: Vec<u8>,
     /// Not yet linked: an object file, as kmods are.
     pub relocatable: bool,
     pub machine: u16,

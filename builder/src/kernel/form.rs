@@ -12,6 +12,7 @@ use tree::{Content, TreePath};
 use super::catalog::Kmod;
 use super::decompress;
 use crate::compress::{Codec, CodecError, CodecKind, Decoder};
+use crate::elf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KmodForm {
@@ -66,18 +67,39 @@ impl fmt::Display for KmodForm {
     }
 }
 
-impl KmodForm {
-    /// Path and content of a kmod in an initramfs that is packed by `archive`.
-    pub(super) fn of(self, kmod: &Kmod, is_seldom: bool, archive: Codec) -> io::Result<(TreePath, Content)> {
-        let is_packed = named(&kmod.path, "") != kmod.path;
-        if self == Self::Kept || (self == Self::Auto && is_seldom && is_packed) {
-            return Ok((kmod.path.clone(), kmod.content.clone()));
+/// What kmods are for an initramfs.
+#[derive(Debug, Clone, Copy)]
+pub struct Packing {
+    pub form: KmodForm,
+    pub strip: bool,
+    /// What packs the archive that they stand in.
+    pub archive: Codec,
+}
+
+impl Packing {
+    /// Path and content of a kmod.
+    pub(super) fn of(&self, kmod: &Kmod, is_seldom: bool) -> io::Result<(TreePath, Content)> {
+        let as_it_came = || Ok((kmod.path.clone(), kmod.content.clone()));
+        if self.form == KmodForm::Kept {
+            return as_it_came();
         }
-        let plain = decompress::plain(&kmod.content)?;
-        let codec = match self {
-            Self::Packed(codec) => codec,
-            Self::Auto if plain.len() >= WORTH => as_hard_as(archive, is_seldom),
-            Self::Auto | Self::Plain | Self::Kept => return Ok((named(&kmod.path, ""), plain)),
+        let is_packed = named(&kmod.path, "") != kmod.path;
+        let stays_packed = self.form == KmodForm::Auto && is_seldom && is_packed;
+        if stays_packed && !self.strip {
+            return as_it_came();
+        }
+        let mut plain = decompress::plain(&kmod.content)?;
+        if self.strip {
+            match elf::stripped(&plain).map_err(io::Error::other)? {
+                Some(less) => plain = less.into(),
+                None if stays_packed => return as_it_came(),
+                None => {}
+            }
+        }
+        let codec = match self.form {
+            KmodForm::Packed(codec) => codec,
+            KmodForm::Auto if plain.len() >= WORTH => as_hard_as(self.archive, is_seldom),
+            KmodForm::Auto | KmodForm::Plain | KmodForm::Kept => return Ok((named(&kmod.path, ""), plain)),
         };
         let packed = codec.pack(Decoder::Kernel, &plain.read_all(plain.len())?)?;
         Ok((named(&kmod.path, ending(codec.kind)), packed.into()))
@@ -167,12 +189,37 @@ mod tests {
         ] {
             let kmod = catalog.get(catalog.find(name).unwrap());
             let (form, archive) = (form.parse::<KmodForm>().unwrap(), archive.parse().unwrap());
-            let (at, content) = form.of(kmod, is_seldom, archive).unwrap();
+            let (at, content) = Packing { form, strip: false, archive }.of(kmod, is_seldom).unwrap();
             assert_eq!(at, path(&format!("kernel/fs/{wanted}")), "{form}, {name}");
             let bytes = content.read_all(1 << 20).unwrap();
             let whole = if name == "c" { &small } else { &large };
             assert!(init::decompress::kmod(&bytes, whole.len()).unwrap() == *whole, "{form}, {name}");
             assert_eq!(bytes == theirs, is_theirs, "the package's own bytes: {form}, {name}");
+        }
+    }
+
+    #[test]
+    fn a_kmod_is_stripped_before_it_is_packed_and_a_packed_one_only_if_that_gains() {
+        let modinfo = (".modinfo", &b"license=GPL\0"[..]);
+        let heavy = zstd::bulk::compress(&fake::object(&[modinfo, (".debug_info", &[7; 4096])]), 7).unwrap();
+        let light = zstd::bulk::compress(&fake::object(&[modinfo]), 7).unwrap();
+        let mut kernel = kernel(&[], &[]);
+        for (name, bytes) in [("heavy.ko.zst", &heavy), ("light.ko.zst", &light)] {
+            let at = path(&format!("kernel/fs/{name}"));
+            kernel.modules.insert_file(at, 0o644, bytes.clone().into(), Provenance::new("test")).unwrap();
+        }
+        let catalog = Catalog::scan(&kernel).unwrap();
+        let archive = "zstd:19".parse().unwrap();
+        for (form, name, wanted, len) in [
+            ("auto", "heavy", "heavy.ko", 0..4096),
+            ("auto", "light", "light.ko.zst", light.len()..light.len() + 1),
+            ("kept", "heavy", "heavy.ko.zst", heavy.len()..heavy.len() + 1),
+        ] {
+            let kmod = catalog.get(catalog.find(name).unwrap());
+            let packing = Packing { form: form.parse().unwrap(), strip: true, archive };
+            let (at, content) = packing.of(kmod, true).unwrap();
+            assert_eq!(at, path(&format!("kernel/fs/{wanted}")), "{form}");
+            assert!(len.contains(&(content.len() as usize)), "{form}, {name}: {}", content.len());
         }
     }
 }

@@ -35,7 +35,7 @@ use tree::{Conflict, Content, Item, Kind, Leaf, Node, Provenance, Tree, TreePath
 pub use builtin::Builtin;
 pub use catalog::{Catalog, CatalogError, Kmod, KmodId};
 pub use firmware::{Missing as MissingFirmware, describe_missing};
-pub use form::{FormError, KmodForm};
+pub use form::{FormError, KmodForm, Packing};
 pub use machine::{Machine, MachineError};
 pub use select::{Asked, SelectError, Selection, select};
 pub use stage::{StageError, Staged, stage};

@@ -9,10 +9,9 @@ use init::kmods::{Alias, Kmod as IndexKmod, KmodIndex};
 use tree::{Conflict, Provenance, Tree, TreePath};
 
 use super::catalog::{Catalog, KmodId};
-use super::form::KmodForm;
+use super::form::Packing;
 use super::select::Selection;
 use super::{Kernel, firmware, parallel, seldom};
-use crate::compress::Codec;
 use crate::provenance::role::words;
 
 #[derive(Debug)]
@@ -37,12 +36,11 @@ pub enum StageError {
     Path(#[from] tree::PathError),
 }
 
-/// For an initramfs that is packed by `archive`.
 pub fn stage(
     kernel: &Kernel,
     catalog: &Catalog,
     selection: &Selection,
-    (form, archive): (KmodForm, Codec),
+    packing: Packing,
 ) -> Result<Staged, StageError> {
     let dir = TreePath::new(format!("{}/{}", initramfs::MODULES, kernel.release))?;
     let mut tree = Tree::new();
@@ -51,8 +49,7 @@ pub fn stage(
     let chosen: Vec<_> = selection.iter().collect();
     let stored = parallel::try_map(&chosen, |(id, _)| {
         let kmod = catalog.get(*id);
-        form.of(kmod, seldom.contains(id), archive)
-            .map_err(|source| StageError::Read { path: kmod.path.clone(), source })
+        packing.of(kmod, seldom.contains(id)).map_err(|source| StageError::Read { path: kmod.path.clone(), source })
     })?;
     for ((id, reason), (path, content)) in chosen.into_iter().zip(stored) {
         let kmod = catalog.get(id);
@@ -109,13 +106,14 @@ mod tests {
     use super::*;
     use crate::elf::fake;
     use crate::kernel::fake::{RELEASE, kernel, path};
-    use crate::kernel::{Asked, select};
+    use crate::kernel::{Asked, KmodForm, select};
     use tree::Kind;
 
     fn staged(kernel: &Kernel, patterns: &[&str]) -> Staged {
         let catalog = Catalog::scan(kernel).unwrap();
         let selection = select(&catalog, &Asked::all(patterns, &Provenance::new("profile"))).unwrap();
-        stage(kernel, &catalog, &selection, (KmodForm::Auto, "zstd:1".parse().unwrap())).unwrap()
+        let packing = Packing { form: KmodForm::Auto, strip: false, archive: "zstd:1".parse().unwrap() };
+        stage(kernel, &catalog, &selection, packing).unwrap()
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub enum KernelSource {
 pub struct InitramfsPlan {
     pub compress: Codec,
     pub kmods: KmodForm,
+    pub strip: bool,
     /// Of the finished archive, in bytes.
     pub max_size: Option<u64>,
     /// What processors' microcode is put together from.

@@ -24,6 +24,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "\ninitramfs")?;
     line::<()>(f, "compress", &plan.initramfs.compress.to_string(), None)?;
     line::<()>(f, "kmods", &plan.initramfs.kmods.to_string(), None)?;
+    if plan.initramfs.strip {
+        line::<()>(f, "strip", "yes", None)?;
+    }
     if let Some(max) = plan.initramfs.max_size {
         line::<()>(f, "max_size", &crate::progress::bytes(max), None)?;
     }

@@ -52,6 +52,7 @@ impl Resolver<'_> {
         };
         let compress = self.codec(profile.initramfs.compress.as_ref(), "zstd:19");
         let kmods = self.kmods(profile.initramfs.kmods.as_ref());
+        let strip = profile.initramfs.strip.as_ref().is_some_and(|wanted| wanted.value);
         let max_size = self.size(profile.initramfs.max_size.as_ref());
         let microcode = self.microcode(&profile.initramfs.microcode, profile.mode.value);
         let section = &profile.initramfs;
@@ -75,7 +76,7 @@ impl Resolver<'_> {
             clamp: request.epoch.is_some(),
             kernel: kernel?,
             modules,
-            initramfs: InitramfsPlan { compress: compress?, kmods: kmods?, max_size, microcode, parts },
+            initramfs: InitramfsPlan { compress: compress?, kmods: kmods?, strip, max_size, microcode, parts },
             payload: payload?,
             boot,
             media_sum: profile.image.media_sum.as_ref().is_none_or(|wanted| wanted.value),

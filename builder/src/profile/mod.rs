@@ -48,6 +48,8 @@ pub struct KernelSection {
 pub struct InitramfsSection {
     pub compress: Option<Located<String>>,
     pub kmods: Option<Located<String>>,
+    /// Whether ELF files lose what only debuggers read ([`crate::elf::strip_all`]).
+    pub strip: Option<Located<bool>>,
     pub max_size: Option<Located<String>>,
     pub microcode: Vec<Located<String>>,
     pub userland: Option<Located<String>>,
@@ -280,6 +282,7 @@ fn initramfs_section(mut section: Section<'_>) -> InitramfsSection {
     let fields = InitramfsSection {
         compress: section.string("compress"),
         kmods: section.string("kmods"),
+        strip: section.boolean("strip"),
         max_size: section.string("max_size"),
         microcode: section.strings("microcode").unwrap_or_default(),
         userland: section.string("userland"),
@@ -400,8 +403,9 @@ overlays = [\"ram-system\"]
         assert!(live.arch.is_some());
         let KernelSection { from: _, modules, cmdline } = live.kernel;
         assert!(!modules.is_empty() && cmdline.is_some());
-        let InitramfsSection { compress, kmods, max_size, microcode, userland, programs, overlays } = live.initramfs;
-        assert!(compress.is_some() && kmods.is_some() && max_size.is_some() && userland.is_some());
+        let InitramfsSection { compress, kmods, strip, max_size, microcode, userland, programs, overlays } =
+            live.initramfs;
+        assert!(strip.is_some() && compress.is_some() && kmods.is_some() && max_size.is_some() && userland.is_some());
         assert!([microcode, programs, overlays].iter().all(|list| !list.is_empty()));
         let RootSection { from: _, include, exclude, exclude_usual, compress, order, overlays } = live.root.unwrap();
         assert!(compress.is_some() && order.is_some() && exclude_usual.is_some());

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use builder::deb;
 use builder::elf::HostSysroot;
 use builder::kernel::depmod::{Config, index};
-use builder::kernel::{Asked, Catalog, Kernel, KmodForm, Selection, select, stage};
+use builder::kernel::{Asked, Catalog, Kernel, KmodForm, Packing, Selection, select, stage};
 use init::kmods::KmodIndex;
 use tree::{Provenance, TreePath};
 
@@ -58,6 +58,10 @@ fn live(sample: &Sample) -> Selection {
 }
 
 /// One unpacked copy serves both tests: it is 400 MB.
+fn usual(archive: &str) -> Packing {
+    Packing { form: KmodForm::Auto, strip: false, archive: archive.parse().unwrap() }
+}
+
 #[test]
 fn indexes_and_loading_order_equal_those_of_depmod_and_modprobe() {
     let (Some(depmod), Some(modprobe), Some(sample)) = (tool("depmod"), tool("modprobe"), sample()) else { return };
@@ -107,7 +111,7 @@ fn the_live_set_is_small_and_has_nothing_that_boots_no_pc() {
         let foreign = elsewhere.iter().any(|dir| path.starts_with(&format!("kernel/{dir}/")));
         assert!(!foreign, "{path} is in @live: {reason}");
     }
-    let staged = stage(&sample.kernel, &sample.catalog, &live, (KmodForm::Auto, "zstd:19".parse().unwrap())).unwrap();
+    let staged = stage(&sample.kernel, &sample.catalog, &live, usual("zstd:19")).unwrap();
     let mut all = staged.index.into_bytes();
     for item in staged.tree.walk() {
         all.extend(item.content().map(|content| content.read_all(1 << 24).unwrap()).unwrap_or_default());
@@ -120,8 +124,7 @@ fn the_live_set_is_small_and_has_nothing_that_boots_no_pc() {
 #[test]
 fn the_index_of_the_live_set_is_complete() {
     let Some(sample) = sample() else { return };
-    let staged =
-        stage(&sample.kernel, &sample.catalog, &live(sample), (KmodForm::Auto, "zstd:1".parse().unwrap())).unwrap();
+    let staged = stage(&sample.kernel, &sample.catalog, &live(sample), usual("zstd:1")).unwrap();
     let index = KmodIndex::parse(&staged.index).unwrap();
     assert_eq!(index.release, sample.kernel.release);
     for kmod in &index.kmods {

@@ -1,5 +1,5 @@
 //! What is made here, judged by the field's own tools: kmod, lddtree,
-//! grub-mkimage, veritysetup, sgdisk and sfdisk, unsquashfs and Linux itself.
+//! grub-mkimage, veritysetup, sgdisk and sfdisk, unsquashfs, binutils and Linux itself.
 
 mod closure;
 mod cpio;
@@ -8,6 +8,7 @@ mod grub;
 mod kernel;
 mod modprobe;
 mod squashfs;
+mod strip;
 mod verity;
 mod write;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ::builder::elf::{self, HostSysroot, Needed};
-use ::builder::kernel::{Asked, Catalog, Kernel as Package, KmodForm, select, stage};
+use ::builder::kernel::{Asked, Catalog, Kernel as Package, KmodForm, Packing, select, stage};
 use ::builder::squashfs::{self, Options};
 use ::builder::{deb, digest, newc};
 use anyhow::{Result, anyhow, ensure};
@@ -150,7 +150,12 @@ fn programs(toybox: &Path, from: &Provenance) -> Result<Tree> {
 fn kmods(package: &Package, initramfs: &mut Tree, from: &Provenance) -> Result<()> {
     let catalog = Catalog::scan(package)?;
     let selection = select(&catalog, &Asked::all(&["loop", "squashfs"], from))?;
-    let staged = stage(package, &catalog, &selection, (KmodForm::Plain, "none".parse()?))?;
+    let staged = stage(
+        package,
+        &catalog,
+        &selection,
+        Packing { form: KmodForm::Plain, strip: false, archive: "none".parse()? },
+    )?;
     let lines: Vec<Vec<&str>> =
         staged.index.lines().filter_map(|line| Some(line.strip_prefix("kmod ")?.split(' ').collect())).collect();
     let mut order: Vec<usize> = Vec::new();
