@@ -94,7 +94,11 @@ impl Scene {
             harness::oracle::skip("it is no part of --quick")?;
             return Ok(None);
         }
-        let image = if ["tiny", "verity", "layers"].contains(&image) { tiny::image(image)? } else { Image::of(image)? };
+        let image = if ["tiny", "small", "verity", "layers"].contains(&image) {
+            tiny::image(image)?
+        } else {
+            Image::of(image)?
+        };
         let dir = tempfile::tempdir()?;
         Ok(image.map(|image| Self { image, dir }))
     }
