@@ -18,6 +18,7 @@ use crate::handover;
 use crate::kmod::Kmods;
 use crate::kmods::KmodIndex;
 use crate::log::{self, debug, error, info, warn};
+use crate::manifest::Part;
 use crate::medium::{self, Medium};
 use crate::overlay::{self, NewRoot};
 use crate::persist::Kept;
@@ -55,7 +56,7 @@ enum Root {
     /// The one that /init runs on: its packages are unpacked, its medium is gone.
     Here,
     /// What it stands on may be the medium.
-    New(NewRoot, Option<Medium>),
+    New(NewRoot, Option<Box<Medium>>),
 }
 
 impl Boot {
@@ -124,14 +125,19 @@ impl Boot {
         self.status.note("name", medium.manifest.name.clone());
         self.status.note("boot_id", medium.manifest.boot_id.to_string());
         self.status.note("mode", medium.manifest.mode.to_string());
+        let set = self.find_set(&medium)?;
         self.leave(None);
 
         self.enter(State::Check)?;
-        let (chosen, notes) = plan::select(&medium.manifest.parts, &self.cmdline.layers);
-        for note in notes {
+        let known: Vec<&Part> = [&medium].into_iter().chain(&set).flat_map(|medium| &medium.manifest.parts).collect();
+        for note in plan::unknown(&known, &self.cmdline.layers) {
             self.status.degrade(note);
         }
-        let parts = check::usable_parts(&medium, &chosen, self.cmdline.check, &mut self.status)?;
+        let parts = self.usable_parts(&medium)?;
+        let set = match set {
+            Some(set) => Some((self.usable_parts(&set)?, set)),
+            None => None,
+        };
         let plan = RootPlan::new(medium.manifest.mode, self.cmdline.mode, parts, &self.cmdline.verity)?;
         self.leave(None);
 
@@ -171,7 +177,7 @@ impl Boot {
         if matches!(plan, RootPlan::Ram { .. }) && self.cmdline.persist != Persist::Off {
             self.status.degrade(format!("{} has no effect in ram mode", params::PERSIST));
         }
-        let root = self.make_root(medium, &plan, kept, saves)?;
+        let root = self.make_root(medium, set, &plan, kept, saves)?;
         self.leave(Some(root.path()));
 
         self.enter(State::Configure)?;
@@ -187,21 +193,53 @@ impl Boot {
         Err(self.hand_over(root, &inits))
     }
 
+    /// The second medium, where the command line names one.
+    fn find_set(&mut self, medium: &Medium) -> Result<Option<Medium>, Fault> {
+        let Some(named) = &self.cmdline.packages else { return Ok(None) };
+        if medium.manifest.mode == Mode::Overlay {
+            self.status.degrade(format!("{} has no effect in overlay mode", params::PACKAGES));
+            return Ok(None);
+        }
+        let set = medium::find_set(&mut self.devices, named, self.cmdline.timeout)?;
+        if set.manifest.mode == Mode::Overlay {
+            let fault = Fault::new(Code::Mode, "its parts are layers for overlay mode, and no packages");
+            return Err(set.told(fault.advise("name a medium that was built in ram mode")));
+        }
+        Ok(Some(set))
+    }
+
+    fn usable_parts(&mut self, medium: &Medium) -> Result<Vec<Part>, Fault> {
+        let chosen = plan::select(&medium.manifest.parts, &self.cmdline.layers);
+        check::usable_parts(medium, &chosen, self.cmdline.check, &mut self.status)
+    }
+
     fn make_root(
         &mut self,
         medium: Medium,
+        set: Option<(Vec<Part>, Medium)>,
         plan: &RootPlan,
         kept: Option<Kept>,
         saves: Option<Saves>,
     ) -> Result<Root, Fault> {
         match plan {
-            RootPlan::Ram { packages, unpacked } => {
+            RootPlan::Ram { packages } => {
                 let new_root = ram::new_root(&self.cmdline)?;
                 let root = new_root.map_or(Root::Here, |new_root| Root::New(new_root, None));
-                let packages = ram::look_at(&medium, packages, &mut self.devices);
-                ram::extract(&packages, *unpacked, root.path(), &self.cmdline, &mut self.status)?;
+                let mut parts: Vec<_> = packages.iter().map(|part| (&medium, part)).collect();
+                if let Some((more, set)) = &set {
+                    parts.extend(more.iter().map(|part| (set, part)));
+                }
+                let packages = ram::look_at(&parts, &mut self.devices);
+                ram::extract(&packages, root.path(), &self.cmdline, &mut self.status)?;
+                drop(packages);
                 if let Some(saves) = saves {
                     saves.restore(root.path(), &self.cmdline, &mut self.status);
+                }
+                if let Some((_, set)) = set {
+                    let device = set.device.clone();
+                    if let Err(why) = set.release() {
+                        self.status.degrade(format!("/dev/{device} is still in use: {why}"));
+                    }
                 }
                 let device = medium.device.clone();
                 match medium.release() {
@@ -223,7 +261,7 @@ impl Boot {
                 }
                 let new_root =
                     overlay::assemble(&medium, layers, kept, &self.cmdline, &mut self.devices, &mut self.status)?;
-                Ok(Root::New(new_root, Some(medium)))
+                Ok(Root::New(new_root, Some(Box::new(medium))))
             }
         }
     }

@@ -36,7 +36,7 @@ pub(crate) fn usable_parts(
         };
         match checked {
             Ok(()) => usable.push(part.clone()),
-            Err(fault) if part.required => return Err(fault),
+            Err(fault) if part.required => return Err(medium.told(fault)),
             Err(fault) => status.degrade(format!("{fault}; going on without it")),
         }
     }
@@ -64,10 +64,10 @@ fn size(opened: io::Result<Reading>, name: &str, wanted: u64) -> Result<Reading,
         return Err(truncated(format!("it has {found} bytes")));
     }
     if let Some(end) = wanted.checked_sub(1) {
-        file.seek(end);
+        file.go_to(end);
         let read = file.read_exact(&mut [0]);
         read.map_err(|e| file.fault().unwrap_or_else(|| truncated(format!("its end cannot be read ({e})"))))?;
-        file.seek(0);
+        file.go_to(0);
     }
     Ok(file)
 }

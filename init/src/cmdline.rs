@@ -33,6 +33,8 @@ pub(crate) struct Cmdline {
     pub ram_size: Size,
     /// Parts of the medium to use or, after a minus, not to.
     pub layers: Vec<String>,
+    /// A second medium with packages of ram mode.
+    pub packages: Option<PackageSet>,
     pub persist: Persist,
     /// None: on the medium's own disk.
     pub persist_on: Option<Spec>,
@@ -60,6 +62,14 @@ pub(crate) struct Cmdline {
 pub(crate) enum Size {
     Bytes(u64),
     Percent(u64),
+}
+
+/// Packages that are not on the medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackageSet {
+    pub on: Spec,
+    /// Where its manifest stands, relative to the root there.
+    pub dir: String,
 }
 
 /// Where files of a system in memory are kept.
@@ -145,6 +155,7 @@ impl Default for Cmdline {
             ram: RamRoot::Rootfs,
             ram_size: Size::Percent(75),
             layers: Vec::new(),
+            packages: None,
             persist: Persist::Off,
             persist_on: None,
             persist_dir: String::new(),
@@ -225,6 +236,12 @@ impl Cmdline {
             }
             params::EJECT => self.eject = answer(value)?,
             params::LAYERS => self.layers.extend(list(value).map(Into::into)),
+            params::PACKAGES if value == "off" => self.packages = None,
+            params::PACKAGES => {
+                let (on, dir) = persist::split(value)?;
+                let dir = if dir.is_empty() { medium::DIR.into() } else { dir };
+                self.packages = Some(PackageSet { on: on?, dir });
+            }
             params::PERSIST => {
                 let modes = [
                     ("off", Persist::Off),

@@ -88,6 +88,8 @@ pub mod run {
     pub const COPY: &str = "/run/live/copy";
     /// Each layer of overlay mode is mounted below here by its number.
     pub const LAYERS: &str = "/run/live/layers";
+    /// The second medium that packages are taken from.
+    pub const SET: &str = "/run/live/set";
     /// Where a package that is an image is mounted while it is copied.
     pub const PACKAGE: &str = "/run/live/package";
     /// The upper's own tmpfs.

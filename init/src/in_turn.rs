@@ -23,13 +23,15 @@ pub struct Ahead {
 }
 
 /// Has `make` make the bytes of each of the `jobs`, and `take` read them, one
-/// job after the other. A job whose making failed cannot be read to its end;
+/// `whole` after the other: the bytes of all jobs that follow each other and are
+/// of the same one. Of what has a job that failed nothing behind it can be read;
 /// [`Inlet::failure`] says why. The first error of `take` ends it all.
-pub fn in_turn<J: Sync, E: Send>(
+pub fn in_turn<W: Eq, J: Sync, E: Send>(
     jobs: &[J],
+    whole: impl Fn(&J) -> W,
     ahead: Ahead,
     make: impl Fn(&J, &mut Outlet<'_, E>) -> Result<(), E> + Sync,
-    mut take: impl FnMut(&J, &mut Inlet<'_, E>) -> Result<(), E>,
+    mut take: impl FnMut(W, &mut Inlet<'_, E>) -> Result<(), E>,
     no_thread: impl FnOnce(io::Error) -> E,
 ) -> Result<(), E> {
     let queues = jobs.iter().map(|_| Queue { chunks: VecDeque::new(), ended: None }).collect();
@@ -52,9 +54,13 @@ pub fn in_turn<J: Sync, E: Send>(
                 Err(error) => return Err(no_thread(error)),
             }
         }
-        jobs.iter().enumerate().try_for_each(|(job, of)| {
+        let mut job = 0;
+        jobs.chunk_by(|a, b| whole(a) == whole(b)).try_for_each(|of_one| {
             turns.pass_to(job);
-            take(of, &mut Inlet { turns, job, chunk: Vec::new(), read: 0, failure: None })
+            let last = job + of_one.len() - 1;
+            let mut inlet = Inlet { turns, job, last, chunk: Vec::new(), read: 0, failure: None };
+            job = last + 1;
+            take(whole(&of_one[0]), &mut inlet)
         })
     })
 }
@@ -172,11 +178,12 @@ impl<E> Outlet<'_, E> {
     }
 }
 
-/// Where a job's bytes come from.
+/// Where the bytes of jobs that are of one whole come from.
 #[derive(Debug)]
 pub struct Inlet<'t, E> {
     turns: &'t Turns<E>,
     job: usize,
+    last: usize,
     chunk: Vec<u8>,
     /// Of the chunk.
     read: usize,
@@ -192,7 +199,7 @@ impl<E> Inlet<'_, E> {
 
 impl<E> Read for Inlet<'_, E> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.read == self.chunk.len() {
+        while self.read == self.chunk.len() && self.failure.is_none() {
             let next = self.turns.wait_until(|state| {
                 let queue = &mut state.queues[self.job];
                 queue.chunks.pop_front().map(Ok).or_else(|| queue.ended.take().map(Err))
@@ -202,10 +209,15 @@ impl<E> Read for Inlet<'_, E> {
                     self.turns.changed.notify_all();
                     (self.chunk, self.read) = (chunk, 0);
                 }
+                Err(Ok(())) if self.job < self.last => {
+                    self.job += 1;
+                    self.turns.pass_to(self.job);
+                }
                 Err(ended) => {
                     // It may be asked again.
                     self.turns.change(|state| state.queues[self.job].ended = Some(Ok(())));
-                    self.failure = ended.err();
+                    (self.last, self.failure) = (self.job, ended.err());
+                    break;
                 }
             }
         }
@@ -236,16 +248,39 @@ mod tests {
             for waiting in [0, CHUNK, 100 * MANY] {
                 let mut taken = Vec::new();
                 let make = |job: &u8, out: &mut Outlet<'_, ()>| out.pour(&bytes_of(*job)[..]).map_err(drop);
-                let take = |job: &u8, from: &mut Inlet<'_, ()>| {
+                let take = |job: u8, from: &mut Inlet<'_, ()>| {
                     let mut bytes = Vec::new();
                     from.read_to_end(&mut bytes).unwrap();
-                    assert!(bytes == bytes_of(*job), "job {job}, {threads} threads, {waiting} bytes may wait");
-                    taken.push(*job);
+                    assert!(bytes == bytes_of(job), "job {job}, {threads} threads, {waiting} bytes may wait");
+                    taken.push(job);
                     Ok(())
                 };
-                in_turn(&jobs, Ahead { threads, waiting }, make, take, drop).unwrap();
+                in_turn(&jobs, |&job| job, Ahead { threads, waiting }, make, take, drop).unwrap();
                 assert_eq!(taken, jobs);
             }
+        }
+    }
+
+    #[test]
+    fn jobs_of_one_whole_are_taken_as_one() {
+        let jobs: Vec<u8> = (0..7).collect();
+        let make = |job: &u8, out: &mut Outlet<'_, u8>| {
+            out.pour(&bytes_of(*job)[..]).unwrap();
+            if *job == 4 { Err(77) } else { Ok(()) }
+        };
+        for waiting in [0, 100 * MANY] {
+            let mut taken = Vec::new();
+            let take = |three: u8, from: &mut Inlet<'_, u8>| {
+                let mut bytes = Vec::new();
+                let read = from.read_to_end(&mut bytes).is_ok();
+                let of = (three * 3)..(three * 3 + 3).min(7);
+                let all: Vec<u8> = of.flat_map(bytes_of).collect();
+                taken.push((three, read, bytes == all, from.failure()));
+                assert_eq!(from.read(&mut [0]).unwrap(), 0, "nothing behind a hole");
+                Ok(())
+            };
+            in_turn(&jobs, |job| job / 3, Ahead { threads: 2, waiting }, make, take, |_| 0).unwrap();
+            assert_eq!(taken, [(0, true, true, None), (1, false, false, Some(77)), (2, true, true, None)]);
         }
     }
 
@@ -256,16 +291,16 @@ mod tests {
         for waiting in [0, 100 * MANY] {
             let ahead = Ahead { threads: 2, waiting };
             let mut taken = 0;
-            let take = |_: &u8, from: &mut Inlet<'_, ()>| {
+            let take = |_, from: &mut Inlet<'_, ()>| {
                 taken += 1;
                 from.read_exact(&mut [0]).map_err(drop)
             };
-            in_turn(&jobs, ahead, make, take, drop).unwrap();
+            in_turn(&jobs, |&job| job, ahead, make, take, drop).unwrap();
             assert_eq!(taken, 9);
             // The first error ends it, with makers in the middle of theirs.
-            assert_eq!(in_turn(&jobs, ahead, make, |_, _| Err(()), drop), Err(()));
+            assert_eq!(in_turn(&jobs, |&job| job, ahead, make, |_, _| Err(()), drop), Err(()));
         }
-        in_turn(&[], Ahead { threads: 2, waiting: 0 }, make, |_, _| Err(()), drop).unwrap();
+        in_turn(&[], |job: &u8| *job, Ahead { threads: 2, waiting: 0 }, make, |_, _| Err(()), drop).unwrap();
     }
 
     #[test]
@@ -275,13 +310,13 @@ mod tests {
             if *job == 1 { Err(77) } else { Ok(()) }
         };
         let mut told = Vec::new();
-        let take = |_: &u8, from: &mut Inlet<'_, u8>| {
+        let take = |_, from: &mut Inlet<'_, u8>| {
             let mut bytes = Vec::new();
             let read = from.read_to_end(&mut bytes).is_ok();
             told.push((bytes.len() >= MANY, read, from.failure()));
             Ok(())
         };
-        in_turn(&[0, 1, 2], Ahead { threads: 2, waiting: MANY }, make, take, |_| 0).unwrap();
+        in_turn(&[0, 1, 2], |&job| job, Ahead { threads: 2, waiting: MANY }, make, take, |_| 0).unwrap();
         assert_eq!(told, [(true, true, None), (true, false, Some(77)), (true, true, None)]);
     }
 }

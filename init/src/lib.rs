@@ -49,3 +49,4 @@ mod ventoy;
 pub mod verity;
 pub mod watch;
 mod worker;
+pub mod xz;

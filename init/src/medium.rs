@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::mount::MsFlags;
 
-use crate::cmdline::Cmdline;
+use crate::cmdline::{Cmdline, PackageSet};
 use crate::contract::{self, run};
 use crate::devices::Devices;
 use crate::early::make_dir;
@@ -49,29 +49,52 @@ pub(crate) struct Medium {
     /// Where its manifest stands; the parts' paths are relative to it.
     pub dir: PathBuf,
     pub manifest: Manifest,
+    /// Of the second one: how it was asked for.
+    asked: Option<String>,
 }
 
 /// Waits for it until the command line's deadline. A device that looks like
 /// it and is not is marked, and the next one is tried.
 pub(crate) fn find(devices: &mut Devices, cmdline: &Cmdline, facts: Option<&ImageFacts>) -> Result<Medium, Fault> {
     let iso = cmdline.iso.as_ref().filter(|iso| !iso.path.is_empty());
-    let mut ask_ventoy = iso.is_none() && cmdline.medium.is_empty();
-    let mut wanted = iso.map_or_else(|| Wanted::new(&cmdline.medium, facts), |iso| Wanted::holder(iso, facts));
+    let ask_ventoy = iso.is_none() && cmdline.medium.is_empty();
+    let wanted = iso.map_or_else(|| Wanted::new(&cmdline.medium, facts), |iso| Wanted::holder(iso, facts));
     if wanted.specs.is_empty() {
         let what = format!("{} is missing or unreadable, and says where the medium is", contract::initramfs::FACTS);
         return Err(
             Fault::new(Code::Facts, what).advise(format!("name the medium with {}=LABEL=…", contract::params::MEDIUM))
         );
     }
+    wait(devices, wanted, &cmdline.dir, cmdline.timeout, ask_ventoy, facts)
+}
+
+/// The one that packages of ram mode are on beside those of the first.
+pub(crate) fn find_set(devices: &mut Devices, named: &PackageSet, timeout: Option<Duration>) -> Result<Medium, Fault> {
+    devices.search();
+    let asked = format!("{}={}", contract::params::PACKAGES, named.on);
+    let found = wait(devices, Wanted::set(&named.on), &named.dir, timeout, false, None);
+    let told = |fault: Fault| Fault { what: format!("{asked}: {}", fault.what), ..fault };
+    found.map(|medium| Medium { asked: Some(asked.clone()), ..medium }).map_err(told)
+}
+
+/// A device that looks like it and is not is marked, and the next one is tried.
+fn wait(
+    devices: &mut Devices,
+    mut wanted: Wanted,
+    dir: &str,
+    timeout: Option<Duration>,
+    mut ask_ventoy: bool,
+    facts: Option<&ImageFacts>,
+) -> Result<Medium, Fault> {
     let begun = Instant::now();
-    let deadline = cmdline.timeout.map(|timeout| begun + timeout);
+    let deadline = timeout.map(|timeout| begun + timeout);
     let mut progress = begun + PROGRESS;
     let mut refused = None;
     loop {
         if let Some(at) = rank(&wanted, &devices.disks) {
             let name = devices.disks[at].name.clone();
             devices.rest();
-            match open(devices, at, cmdline, &wanted) {
+            match open(devices, at, dir, &wanted) {
                 Ok(medium) => return Ok(medium),
                 Err(fault) => {
                     warn!("{fault}");
@@ -103,7 +126,7 @@ pub(crate) fn find(devices: &mut Devices, cmdline: &Cmdline, facts: Option<&Imag
     }
 }
 
-fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) -> Result<Medium, Fault> {
+fn open(devices: &mut Devices, at: usize, dir: &str, wanted: &Wanted) -> Result<Medium, Fault> {
     let disk = &devices.disks[at];
     let device = format!("/dev/{}", disk.name);
     if let Some(other) = rank::ambiguous(wanted, &devices.disks, at) {
@@ -124,7 +147,7 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
     let named_by = wanted.named_by(disk);
     devices.need(&[&[fs.kmod_alias()], fs.helpers()].concat());
     let (mounted, holder) = mount(devices, &device, fs, wanted, named_by.as_ref())?;
-    let dir = layout_dir(&device, &cmdline.dir);
+    let dir = layout_dir(&device, wanted.target(), dir);
     let path = dir.join(contract::medium::MANIFEST);
     let manifest_fault = |why: String| {
         Fault::new(Code::Manifest, format!("{} of {device}: {why}", path.display()))
@@ -144,16 +167,17 @@ fn open(devices: &mut Devices, at: usize, cmdline: &Cmdline, wanted: &Wanted) ->
         }
         warn!("{device}: {what}; going on, since it was named");
     }
-    info!("medium: {device} ({}), {} in {} mode", fs.name(), manifest.name, manifest.mode);
+    let what = if wanted.is_set { "packages" } else { "medium" };
+    info!("{what}: {device} ({}), {} in {} mode", fs.name(), manifest.name, manifest.mode);
     let device = devices.disks[at].name.clone();
     let is_disc = fs == Fs::Iso9660 && holder.is_none();
-    Ok(Medium { mounted, holder, device, is_disc, dir, manifest })
+    Ok(Medium { mounted, holder, device, is_disc, dir, manifest, asked: None })
 }
 
 /// The one that was named, unless only the usual one has a manifest: other
 /// systems' menus name theirs.
-fn layout_dir(device: &str, named: &str) -> PathBuf {
-    let at = |dir: &str| Path::new(run::MEDIUM).join(dir);
+fn layout_dir(device: &str, target: &str, named: &str) -> PathBuf {
+    let at = |dir: &str| Path::new(target).join(dir);
     let usual = contract::medium::DIR;
     let has_manifest = |dir: &str| at(dir).join(contract::medium::MANIFEST).exists();
     if named == usual || has_manifest(named) || !has_manifest(usual) {
@@ -179,9 +203,10 @@ fn mount(
         let holder = mount(run::HOLDER)?;
         return Ok((iso_file::mount(devices, device, path)?, Some(holder)));
     }
-    let mounted = mount(run::MEDIUM)?;
+    make_dir(wanted.target());
+    let mounted = mount(wanted.target())?;
     if let Some(Spec::File(path)) = named_by {
-        iso_file::open_below(Path::new(run::MEDIUM), path)
+        iso_file::open_below(Path::new(wanted.target()), path)
             .map_err(|e| failed(format!("it has no /{path} ({})", e.desc())))?;
     }
     Ok((mounted, None))
@@ -198,6 +223,7 @@ fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
     hanging.extend(devices.unannounced());
     let seconds = (waited + Duration::from_millis(500)).as_secs();
     let mut what = format!("no medium with {wanted} within {seconds} s, among {} devices", devices.disks.len());
+    let param = wanted.param();
     let code = if hanging.is_empty() {
         Code::NoMedium
     } else {
@@ -215,9 +241,9 @@ fn not_found(wanted: &Wanted, devices: &Devices, waited: Duration) -> Fault {
         .map(|(disk, found)| format!("/dev/{} has the label {}", disk.name, found.label.escape_ascii()))
         .collect();
     let advice = if near.is_empty() {
-        format!("plug it in and answer retry, or name it with {}=", contract::params::MEDIUM)
+        format!("plug it in and answer retry, or name it with {param}=")
     } else {
-        format!("{}; to take it, boot with {}=/dev/…", near.join("; "), contract::params::MEDIUM)
+        format!("{}; to take it, boot with {param}=/dev/…", near.join("; "))
     };
     Fault::new(code, what).advise(advice)
 }
@@ -243,6 +269,14 @@ impl Medium {
 
     pub(crate) fn open(&self, path: &str) -> io::Result<Reading> {
         Reading::open(&self.part(path), path, &self.device)
+    }
+
+    /// What is wrong with it or a part of it; of the first one it says enough by itself.
+    pub(crate) fn told(&self, fault: Fault) -> Fault {
+        match &self.asked {
+            None => fault,
+            Some(asked) => Fault { what: format!("{asked} (/dev/{}): {}", self.device, fault.what), ..fault },
+        }
     }
 
     /// A part as a block device. Where it stands on a disc in one piece, that
@@ -273,7 +307,7 @@ impl Medium {
     /// The same parts elsewhere, and whether this medium could be let go of.
     pub(crate) fn moved_to(self, mounted: Mounted, dir: PathBuf) -> (Self, Result<(), String>) {
         let (manifest, device) = (self.manifest.clone(), self.device.clone());
-        let moved = Self { mounted, holder: None, is_disc: false, dir, manifest, device };
+        let moved = Self { mounted, holder: None, is_disc: false, dir, manifest, device, asked: None };
         (moved, self.release())
     }
 

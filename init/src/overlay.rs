@@ -124,7 +124,7 @@ fn unreadable(medium: &Medium, layer: &Part) -> Option<Fault> {
     const TABLES: u64 = 1 << 20;
     let mut file = medium.open(&layer.path).ok()?;
     [0, layer.size.saturating_sub(TABLES)].into_iter().find_map(|at| {
-        file.seek(at);
+        file.go_to(at);
         // What stops it is kept in the file.
         let _ = io::copy(&mut file.by_ref().take(TABLES), &mut io::sink());
         file.fault()

@@ -8,7 +8,7 @@ use crate::manifest::{Hex, Part};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RootPlan {
     /// In this order, over the root that /init runs on.
-    Ram { packages: Vec<Part>, unpacked: u64 },
+    Ram { packages: Vec<Part> },
     /// Bottom first.
     Overlay { layers: Vec<Part> },
 }
@@ -34,30 +34,27 @@ impl RootPlan {
         }
         Ok(match mode {
             Mode::Overlay => Self::Overlay { layers: parts },
-            Mode::Ram => {
-                let unpacked = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.unpacked));
-                Self::Ram { packages: parts, unpacked }
-            }
+            Mode::Ram => Self::Ram { packages: parts },
         })
     }
 }
 
-/// The parts that the command line leaves, with a sentence for each of its
-/// names that is none of theirs.
-pub(crate) fn select(parts: &[Part], asked: &[String]) -> (Vec<Part>, Vec<String>) {
-    let mut notes = Vec::new();
-    for name in asked.iter().map(|name| name.trim_start_matches('-')) {
-        if !parts.iter().any(|part| is_called(part, name)) {
-            let known: Vec<&str> = parts.iter().map(|part| short_name(&part.path)).collect();
-            notes.push(format!("{}={name}: this medium has no such part, only {}", params::LAYERS, known.join(" ")));
-        }
-    }
+/// The parts of a medium that the command line leaves.
+pub(crate) fn select(parts: &[Part], asked: &[String]) -> Vec<Part> {
     let chosen = |part: &&Part| {
         // The last word on each is what counts.
         let last = asked.iter().rev().find(|name| is_called(part, name.trim_start_matches('-')));
         last.map_or(!part.extra, |name| !name.starts_with('-'))
     };
-    (parts.iter().filter(chosen).cloned().collect(), notes)
+    parts.iter().filter(chosen).cloned().collect()
+}
+
+/// A sentence for each of the command line's names that no part of any medium has.
+pub(crate) fn unknown(parts: &[&Part], asked: &[String]) -> Vec<String> {
+    let names = asked.iter().map(|name| name.trim_start_matches('-'));
+    let unknown = names.filter(|name| !parts.iter().any(|part| is_called(part, name)));
+    let known = || parts.iter().map(|part| short_name(&part.path)).collect::<Vec<_>>().join(" ");
+    unknown.map(|name| format!("{}={name}: this medium has no such part, only {}", params::LAYERS, known())).collect()
 }
 
 fn is_called(part: &Part, name: &str) -> bool {
@@ -102,7 +99,7 @@ mod tests {
         let parts = vec![part("a", 7), part("b", u64::MAX)];
         for asked in [None, Some(Mode::Ram)] {
             let plan = RootPlan::new(Mode::Ram, asked, parts.clone(), &[]).unwrap();
-            assert_eq!(plan, RootPlan::Ram { packages: parts.clone(), unpacked: u64::MAX });
+            assert_eq!(plan, RootPlan::Ram { packages: parts.clone() });
         }
         let plan = RootPlan::new(Mode::Overlay, None, parts.clone(), &[]).unwrap();
         assert_eq!(plan, RootPlan::Overlay { layers: parts.clone() });
@@ -116,7 +113,7 @@ mod tests {
         let parts = [part("packages/01-base.tar.xz", 1), part("packages/02-editor.tar.xz", 1), extra("games.squashfs")];
         let chosen = |asked: &[&str]| {
             let asked: Vec<String> = asked.iter().map(|&name| name.into()).collect();
-            let (chosen, notes) = select(&parts, &asked);
+            let (chosen, notes) = (select(&parts, &asked), unknown(&parts.each_ref(), &asked));
             (chosen.iter().map(|part| short_name(&part.path)).collect::<Vec<_>>().join(" "), notes.len())
         };
         for (asked, expected, notes) in [

@@ -1,10 +1,11 @@
-//! Ram mode: the medium's packages, decoded beside each other and extracted one
-//! after the other, over the root that the kernel unpacked the initramfs into,
-//! or into a tmpfs if that was asked for. A package is an archive, or a squashfs
-//! that is mounted for as long as its copying takes.
+//! Ram mode: the packages of one medium or two, decoded beside each other and
+//! extracted one after the other, over the root that the kernel unpacked the
+//! initramfs into, or into a tmpfs if that was asked for. A package is an archive,
+//! or a squashfs that is mounted for as long as its copying takes.
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread;
 
 use nix::mount::{MsFlags, mount};
@@ -26,6 +27,7 @@ use crate::overlay::{self, NewRoot, SYSROOT};
 use crate::status::Status;
 use crate::superblock::Fs;
 use crate::unpack::{self, Limits, Summary, UnpackError};
+use crate::xz::{self, Piece};
 
 const SQUASHFS_MAGIC: &[u8; 4] = b"hsqs";
 
@@ -55,17 +57,30 @@ pub(crate) struct Package<'m> {
     part: &'m Part,
     /// A squashfs, and no archive.
     is_image: bool,
+    /// What several threads can decode it by; empty where it is one's work.
+    pieces: Vec<Piece>,
+    /// The fault of its digest, once somebody has looked.
+    checked: OnceLock<Option<Fault>>,
+}
+
+/// What one thread decodes at a time: a package, or a piece of one.
+struct Job<'p> {
+    package: &'p Package<'p>,
+    /// Of the package.
+    number: usize,
+    piece: Option<&'p Piece>,
 }
 
 /// Before there are threads: what loads a kmod is forked.
-pub(crate) fn look_at<'m>(medium: &'m Medium, parts: &'m [Part], devices: &mut Devices) -> Vec<Package<'m>> {
-    let is_image = |part: &Part| {
+pub(crate) fn look_at<'m>(parts: &[(&'m Medium, &'m Part)], devices: &mut Devices) -> Vec<Package<'m>> {
+    let package = |&(medium, part): &(&'m Medium, &'m Part)| {
         let mut magic = [0; SQUASHFS_MAGIC.len()];
         // What cannot be read is told of when it is checked.
-        let read = medium.open(&part.path).and_then(|mut file| file.read_exact(&mut magic));
-        read.is_ok() && magic == *SQUASHFS_MAGIC
+        let read = medium.open(&part.path).and_then(|mut file| file.read_exact(&mut magic).map(|()| file));
+        let pieces = read.and_then(xz::pieces).unwrap_or_default();
+        Package { medium, part, is_image: magic == *SQUASHFS_MAGIC, pieces, checked: OnceLock::new() }
     };
-    let packages: Vec<_> = parts.iter().map(|part| Package { medium, part, is_image: is_image(part) }).collect();
+    let packages: Vec<_> = parts.iter().map(package).collect();
     if packages.iter().any(|package| package.is_image) {
         devices.need(&["loop", Fs::Squashfs.kmod_alias()]);
     }
@@ -74,7 +89,6 @@ pub(crate) fn look_at<'m>(medium: &'m Medium, parts: &'m [Part], devices: &mut D
 
 pub(crate) fn extract(
     packages: &[Package<'_>],
-    unpacked: u64,
     root: &Path,
     cmdline: &Cmdline,
     status: &mut Status,
@@ -82,26 +96,42 @@ pub(crate) fn extract(
     if cmdline.ram == RamRoot::Rootfs {
         raise_limit(cmdline);
     }
+    let unpacked = packages.iter().fold(0_u64, |sum, package| sum.saturating_add(package.part.unpacked));
     let available = memory::available();
     budget(unpacked, available, room(root))?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
     in_turn(
-        packages,
+        &jobs(packages),
+        |job| job.number,
         ahead(processors, unpacked, available),
-        |package, decoded| decode(package, cmdline.check, decoded),
-        |package, decoded| match place(package, decoded, root) {
-            Ok(Summary { entries, bytes }) => {
-                info!("{}: {entries} entries, {} MiB", package.part.path, bytes >> 20);
-                Ok(())
-            }
-            Err(fault) if package.part.required => Err(fault),
-            Err(fault) => {
-                status.degrade(format!("{fault}; going on without the rest of it"));
-                Ok(())
+        |job, decoded| decode(job, cmdline.check, decoded),
+        |number, decoded| {
+            let package = &packages[number];
+            match place(package, decoded, root) {
+                Ok(Summary { entries, bytes }) => {
+                    info!("{}: {entries} entries, {} MiB", package.part.path, bytes >> 20);
+                    Ok(())
+                }
+                Err(fault) if package.part.required => Err(package.medium.told(fault)),
+                Err(fault) => {
+                    status.degrade(format!("{fault}; going on without the rest of it"));
+                    Ok(())
+                }
             }
         },
         |error| Fault::new(Code::NoMemory, format!("no thread can be started: {error}")),
     )
+}
+
+fn jobs<'p>(packages: &'p [Package<'p>]) -> Vec<Job<'p>> {
+    let mut jobs = Vec::new();
+    for (number, package) in packages.iter().enumerate() {
+        jobs.extend(package.pieces.iter().map(|piece| Job { package, number, piece: Some(piece) }));
+        if package.pieces.is_empty() {
+            jobs.push(Job { package, number, piece: None });
+        }
+    }
+    jobs
 }
 
 /// Decoders beside the first, and what they have decoded, take only what the
@@ -113,23 +143,29 @@ fn ahead(processors: usize, unpacked: u64, available: Option<u64>) -> Ahead {
     Ahead { threads: 1 + more as usize, waiting: usize::try_from(waiting).unwrap_or(usize::MAX) }
 }
 
-/// Twice through a package: nothing of one that is damaged is ever written.
-fn decode(package: &Package<'_>, policy: Check, decoded: &mut Outlet<'_, Fault>) -> Result<(), Fault> {
-    let Package { medium, part, is_image } = package;
+/// Twice through a package: nothing of one that is damaged is ever decoded. Who
+/// has a later piece waits for whoever checks the package, so that a disc is read
+/// from one end to the other.
+fn decode(job: &Job<'_>, policy: Check, decoded: &mut Outlet<'_, Fault>) -> Result<(), Fault> {
+    let Package { medium, part, is_image, checked, .. } = job.package;
     if policy != Check::Off {
-        check::digest(medium.open(&part.path), part)?;
+        let fault = checked.get_or_init(|| check::digest(medium.open(&part.path), part).err());
+        fault.clone().map_or(Ok(()), Err)?;
     }
     if *is_image {
         return Ok(());
     }
     let failed = |e: io::Error| made_wrongly(part, &format!("it does not unpack: {e}"));
     let mut file = medium.open(&part.path).map_err(failed)?;
-    let poured = unpack::decoded(&mut file).and_then(|archive| decoded.pour(archive));
+    let poured = match job.piece {
+        None => unpack::decoded(&mut file).and_then(|archive| decoded.pour(archive)),
+        Some(piece) => piece.reader(&mut file).and_then(unpack::decoded).and_then(|archive| decoded.pour(archive)),
+    };
     poured.map_err(|e| file.fault().unwrap_or_else(|| failed(e)))
 }
 
 fn place(package: &Package<'_>, decoded: &mut Inlet<'_, Fault>, root: &Path) -> Result<Summary, Fault> {
-    let Package { medium, part, is_image } = package;
+    let Package { medium, part, is_image, .. } = package;
     let limits = Limits { unpacked: part.unpacked, privileged: part.privileged };
     let placed = if *is_image {
         place_image(medium, part, decoded, root, &limits)?

@@ -2,7 +2,7 @@
 //! unreadable is told by its place on the device.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ impl Reading {
         Ok(self.file.metadata()?.len())
     }
 
-    pub(crate) fn seek(&mut self, at: u64) {
+    pub(crate) fn go_to(&mut self, at: u64) {
         self.at = at;
     }
 
@@ -77,6 +77,18 @@ impl Read for Reading {
                 }
             }
         }
+    }
+}
+
+impl Seek for Reading {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let (from, by) = match to {
+            SeekFrom::Start(at) => (at, 0),
+            SeekFrom::End(by) => (self.len()?, by),
+            SeekFrom::Current(by) => (self.at, by),
+        };
+        self.at = from.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 
@@ -133,7 +145,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), "content").unwrap();
         let mut reading = Reading::open(&dir.path().join("a"), "a", "sr0").unwrap();
-        reading.seek(3);
+        assert_eq!(reading.seek(SeekFrom::End(-4)).unwrap(), 3);
         let mut text = String::new();
         reading.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), reading.len().unwrap()), ("tent", 7));

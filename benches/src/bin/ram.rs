@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,7 @@ use benches::{Report, ours, run, shell};
 use clap::{Parser, Subcommand};
 use init::in_turn::{Ahead, Inlet, Outlet, in_turn};
 use init::unpack::{self, Limits};
+use init::xz::{self, Piece};
 use sha2::{Digest, Sha256};
 
 #[derive(Parser)]
@@ -37,10 +39,11 @@ enum Part {
     Ours { packages: PathBuf, to: PathBuf },
 }
 
+/// In blocks as long as those of the packages that `liveroot` packs.
 const PACK: &str = r#"cd "$1"
 find . -mindepth 1 | LC_ALL=C sort > "$2/list"
 for n in $(seq 1 "$3"); do
-    awk -v of="$3" -v n="$n" 'NR % of == n % of' "$2/list" | tar -c --no-recursion --owner=0 --group=0 -T - | xz -6 -T1 > "$2/$n.tar.xz"
+    awk -v of="$3" -v n="$n" 'NR % of == n % of' "$2/list" | tar -c --no-recursion --owner=0 --group=0 -T - | xz -6 -T1 --block-size=8MiB > "$2/$n.tar.xz"
 done"#;
 
 fn main() -> Result<()> {
@@ -96,11 +99,30 @@ fn compare(args: &Args, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As /init does it: each package is hashed whole before it is decoded.
-fn extract(packages: &Path, to: &Path) -> Result<()> {
-    let ahead = Ahead { threads: thread::available_parallelism()?.get(), waiting: usize::MAX };
-    let make = |path: &PathBuf, out: &mut Outlet<'_, io::Error>| {
-        let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 128 << 10]);
+/// A package, or the piece of it that one thread decodes.
+struct Job<'p> {
+    package: &'p Package,
+    piece: Option<&'p Piece>,
+}
+
+struct Package {
+    path: PathBuf,
+    pieces: Vec<Piece>,
+    hash: OnceLock<io::Result<()>>,
+}
+
+impl Package {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { pieces: xz::pieces(File::open(&path)?)?, path, hash: OnceLock::new() })
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = Job<'_>> {
+        let whole = self.pieces.is_empty().then_some(None);
+        whole.into_iter().chain(self.pieces.iter().map(Some)).map(|piece| Job { package: self, piece })
+    }
+
+    fn read(&self) -> io::Result<()> {
+        let (mut file, mut hasher, mut buffer) = (File::open(&self.path)?, Sha256::new(), vec![0; 128 << 10]);
         loop {
             match file.read(&mut buffer)? {
                 0 => break,
@@ -108,14 +130,32 @@ fn extract(packages: &Path, to: &Path) -> Result<()> {
             }
         }
         std::hint::black_box(hasher.finalize());
-        out.pour(unpack::decoded(File::open(path)?)?)
+        Ok(())
+    }
+}
+
+/// As /init does it: each package is hashed whole before any of it is decoded.
+fn extract(packages: &Path, to: &Path) -> Result<()> {
+    let ahead = Ahead { threads: thread::available_parallelism()?.get(), waiting: usize::MAX };
+    let make = |job: &Job<'_>, out: &mut Outlet<'_, io::Error>| {
+        let Job { package, piece } = job;
+        if let Err(error) = package.hash.get_or_init(|| package.read()) {
+            return Err(error.kind().into());
+        }
+        let file = File::open(&package.path)?;
+        match piece {
+            None => out.pour(unpack::decoded(file)?),
+            Some(piece) => out.pour(unpack::decoded(piece.reader(file)?)?),
+        }
     };
     let take = |path: &PathBuf, from: &mut Inlet<'_, io::Error>| {
         let limits = Limits { unpacked: u64::MAX, privileged: true };
         let extracted = unpack::archive(from, to, &limits);
         extracted.map(drop).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
     };
-    Ok(in_turn(&paths(packages)?, ahead, make, take, identity)?)
+    let packages = paths(packages)?.into_iter().map(Package::new).collect::<io::Result<Vec<_>>>()?;
+    let jobs: Vec<_> = packages.iter().flat_map(Package::jobs).collect();
+    Ok(in_turn(&jobs, |job| &job.package.path, ahead, make, take, identity)?)
 }
 
 fn paths(packages: &Path) -> Result<Vec<PathBuf>> {

@@ -285,6 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn init_finds_the_blocks_of_what_is_packed_in_xz() {
+        let input = input(3 * XZ_BLOCK as usize + 1);
+        let file = packed("xz:0", threads(2), &input, 1 << 20);
+        let pieces = init::xz::pieces(io::Cursor::new(&file)).unwrap();
+        assert_eq!(pieces.len(), 4);
+        let unpacked = pieces.iter().flat_map(|piece| {
+            let mut packed = Vec::new();
+            piece.reader(io::Cursor::new(&file)).unwrap().read_to_end(&mut packed).unwrap();
+            unpacked("xz:0", &packed)
+        });
+        assert!(unpacked.eq(input));
+    }
+
+    #[test]
     fn it_does_not_matter_in_what_pieces_it_comes() {
         let input = input(2 << 20);
         for codec in CODECS {

@@ -16,6 +16,7 @@ pub const ISO: &str = "live.iso";
 pub const ISO_DEVICE: &str = "live.iso.dev";
 pub const DIR: &str = "live.dir";
 pub const LAYERS: &str = "live.layers";
+pub const PACKAGES: &str = "live.packages";
 pub const TIMEOUT: &str = "live.timeout";
 pub const TORAM: &str = "live.toram";
 pub const EJECT: &str = "live.eject";

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{IsoFile, Spec};
-use crate::contract::BootId;
+use crate::contract::{BootId, params, run};
 use crate::devices::Disk;
 use crate::facts::ImageFacts;
 use crate::superblock::Superblock;
@@ -19,6 +19,8 @@ pub(crate) struct Wanted {
     /// Nobody named a medium: one of another build is not taken, whatever
     /// its label.
     pub ours_only: bool,
+    /// The second one, with packages.
+    pub is_set: bool,
 }
 
 impl Wanted {
@@ -27,14 +29,29 @@ impl Wanted {
         let label = facts.map(|facts| Spec::Label(facts.label.clone().into()));
         let baked = boot_id.map(Spec::Id).into_iter().chain(label);
         let specs = if named.is_empty() { baked.collect() } else { named.to_vec() };
-        Self { specs, boot_id, iso: None, ours_only: named.is_empty() && boot_id.is_some() }
+        Self { specs, boot_id, iso: None, ours_only: named.is_empty() && boot_id.is_some(), is_set: false }
     }
 
     /// The partition that holds an ISO file, and not yet the medium.
     pub(crate) fn holder(iso: &IsoFile, facts: Option<&ImageFacts>) -> Self {
         let boot_id = facts.and_then(|facts| facts.boot_id);
         let specs = if iso.holders.is_empty() { vec![Spec::File(iso.path.clone())] } else { iso.holders.clone() };
-        Self { specs, boot_id, iso: Some(iso.path.clone()), ours_only: boot_id.is_some() }
+        Self { specs, boot_id, iso: Some(iso.path.clone()), ours_only: boot_id.is_some(), is_set: false }
+    }
+
+    /// A second medium, of whatever build.
+    pub(crate) fn set(named: &Spec) -> Self {
+        Self { specs: vec![named.clone()], boot_id: None, iso: None, ours_only: false, is_set: true }
+    }
+
+    /// What a user names it with.
+    pub(super) fn param(&self) -> &'static str {
+        if self.is_set { params::PACKAGES } else { params::MEDIUM }
+    }
+
+    /// Where it is mounted.
+    pub(super) fn target(&self) -> &'static str {
+        if self.is_set { run::SET } else { run::MEDIUM }
     }
 
     /// The place of the best spec that says it is this one.

@@ -5,8 +5,8 @@
 use super::Reading::{After, Before, Begin, Fixed, Same, Unit, When};
 use super::{
     AUTOLOGIN, Alias, BLACKLIST, BREAK, CHECK, DIR, EJECT, EMERGENCY, HOSTNAME, INIT, ISO, ISO_DEVICE, KEYMAP, LAYERS,
-    LOCALE, LOG, MEDIUM, MODE, MODULES, PERSIST, PERSIST_RESET, PERSIST_RO, Param, RAM, RAM_SIZE, Reading, SAVE,
-    SAVE_AT, SHELL, TIMEOUT, TIMEZONE, TORAM, UPPER_SIZE, USER, VERITY,
+    LOCALE, LOG, MEDIUM, MODE, MODULES, PACKAGES, PERSIST, PERSIST_RESET, PERSIST_RO, Param, RAM, RAM_SIZE, Reading,
+    SAVE, SAVE_AT, SHELL, TIMEOUT, TIMEZONE, TORAM, UPPER_SIZE, USER, VERITY,
 };
 
 const fn alias(name: &'static str, reading: Reading) -> Alias {
@@ -85,10 +85,18 @@ pub static TABLE: &[Param] = &[
         &[alias("load", Same), alias("noload", Begin("", "-"))],
     ),
     param(
+        PACKAGES,
+        "off|SPEC[:DIR]",
+        "off",
+        "ram mode: a second medium or partition, whose packages come over the first one's; \
+         DIR is where its manifest stands, and live as on the first unless it is named",
+        &[],
+    ),
+    param(
         TIMEOUT,
         "SECONDS",
         "30",
-        "how long to wait for the medium; 0 waits for ever",
+        "how long to wait for each medium; 0 waits for ever",
         &[
             alias("rd.retry", Same),
             alias("rootdelay", Same),

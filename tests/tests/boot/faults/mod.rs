@@ -7,6 +7,7 @@ mod devices;
 mod images;
 mod memory;
 mod reads;
+mod sets;
 
 pub(crate) use images::other_root;
 
