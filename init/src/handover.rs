@@ -7,7 +7,7 @@ mod leftovers;
 mod wipe;
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -104,15 +104,17 @@ pub(crate) fn execute(inits: &[String], shell_allowed: bool) -> Fault {
 fn execute_one(path: &str) -> nix::Result<Infallible> {
     let c = |text: &str| CString::new(text).map_err(|_| Errno::EINVAL);
     let path = c(path)?;
-    let argv: Vec<CString> = std::iter::once(path.clone()).chain(arguments()).collect();
+    let argv: Vec<CString> = std::iter::once(path.clone()).chain(arguments(std::env::args_os().skip(1))).collect();
     execve(&path, &argv, &environment())
 }
 
 /// What the kernel did not know and gave to us is the init's, such as
 /// `single`; but for our own names and their aliases.
-fn arguments() -> impl Iterator<Item = CString> {
-    let own = |arg: &std::ffi::OsString| arg.to_str().is_some_and(|name| params::resolve(name, "").is_some());
-    std::env::args_os().skip(1).filter(move |arg| !own(arg)).filter_map(|arg| CString::new(arg.into_vec()).ok())
+fn arguments(given: impl Iterator<Item = OsString>) -> impl Iterator<Item = CString> {
+    let own = |arg: &OsString| {
+        arg.to_str().is_some_and(|name| name == params::INSTALLED || params::resolve(name, "").is_some())
+    };
+    given.filter(move |arg| !own(arg)).filter_map(|arg| CString::new(arg.into_vec()).ok())
 }
 
 /// Likewise, and a PATH for inits that are scripts.
@@ -138,5 +140,17 @@ fn take_console() {
         // Only a closed descriptor could be refused, and this one is open.
         Ok(console) => drop((dup2_stdin(&console), dup2_stdout(&console), dup2_stderr(&console))),
         Err(e) => warn!("/dev/console: {e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_is_given_what_is_neither_ours_nor_an_installer_s() {
+        let given = ["splash", "toram", "---", "single", "maybe-ubiquity", "-x"].map(OsString::from);
+        let passed: Vec<CString> = arguments(given.into_iter()).collect();
+        assert_eq!(passed, [c"splash", c"single", c"maybe-ubiquity", c"-x"].map(CString::from));
     }
 }

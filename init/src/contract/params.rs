@@ -44,6 +44,10 @@ pub const TIMEZONE: &str = "live.tz";
 pub const AUTOLOGIN: &str = "live.autologin";
 pub const INIT: &str = "init";
 
+/// For the installers of Debian and Ubuntu what follows it is also the installed
+/// system's. It is an option to no init, and a shell that is one stops at it.
+pub const INSTALLED: &str = "---";
+
 /// What every native name but [`INIT`] begins with.
 pub const PREFIX: &str = "live.";
 

@@ -14,8 +14,8 @@ rows! {
         "boot=live components live-media=/dev/vda1 live-media-timeout=20 nopersistence netboot=nfs"
         => Booting(&["components is of another live system", "netboot is of another live system", "medium: /dev/vda1 "]);
     casper_s_line_boots: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]),
-        "boot=casper toram noprompt fsck.mode=skip layerfs-path=minimal.squashfs quiet"
-        => Booting(&["noprompt is of another live system", "layerfs-path is of another live system"]);
+        "boot=casper file=/cdrom/preseed/ubuntu.seed maybe-ubiquity toram noprompt fsck.mode=skip layerfs-path=minimal.squashfs quiet splash ---"
+        => Booting(&["maybe-ubiquity is of another live system", "noprompt is of another live system", "layerfs-path is of another live system"]);
     archiso_s_line_boots: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]),
         "archisobasedir=arch archisolabel=TEST_TINY copytoram=y checksum=y cow_spacesize=64M verify=y"
         => Booting(&["no manifest in /arch; taking /live", "verify is of another live system"]);
