@@ -6,16 +6,16 @@
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use nix::unistd::execve;
+use nix::unistd::{chroot, dup2_stderr, dup2_stdout, fchdir, fexecve, write};
 
 use crate::cmdline::Emergency;
-use crate::contract::initramfs;
+use crate::contract::{initramfs, run as places};
 use crate::devices::wait;
 use crate::fault::{Code, Fault};
 use crate::log::warn;
@@ -26,20 +26,42 @@ pub const NAME: &str = "@liveroot-watch";
 
 /// While `/` is still where /init is. `disk` is the medium's, below /sys.
 pub(crate) fn start(disk: &str, emergency: Emergency) {
+    if let Err(why) = begin(disk, emergency) {
+        warn!("nobody will tell when the medium is pulled: {why}");
+    }
+}
+
+/// Every name is looked up here: PID 1 moves /dev, /proc and /run into the new
+/// root while the new process begins, and mostly before that gets to run at all.
+fn begin(disk: &str, emergency: Emergency) -> io::Result<()> {
     let words = [NAME.to_owned(), disk.to_owned(), emergency.to_string()];
-    let Ok(words) = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>() else { return };
-    // Not the copy that is kept for the shutdown: run from there it told nothing.
-    let Ok(program) = CString::new(initramfs::INIT) else { return };
+    let words = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
+    // The copy that is kept for the shutdown: the initramfs's own is deleted,
+    // and its memory is free once nobody runs it.
+    let program = File::open(places::SHUTDOWN).or_else(|_| File::open(initramfs::INIT))?;
+    let (kernel, console, proc) = (teller("/dev/kmsg")?, teller("/dev/console")?, File::open("/proc")?);
     let become_it = || {
         let environment: [CString; 0] = [];
-        match execve(&program, &words, &environment) {
+        let told = dup2_stdout(&kernel).and_then(|()| dup2_stderr(&console)).and_then(|()| fchdir(&proc));
+        match told.and_then(|()| fexecve(&program, &words, &environment)) {
             Ok(never) => match never {},
-            Err(e) => e as i32,
+            Err(e) => {
+                warn!("nobody will tell when the medium is pulled: {}", e.desc());
+                e as i32
+            }
         }
     };
-    if let Err(e) = sys::fork(become_it) {
-        warn!("nobody will tell when the medium is pulled: {}", e.desc());
-    }
+    sys::fork(become_it)?;
+    Ok(())
+}
+
+/// A machine may have no console.
+fn teller(path: &str) -> io::Result<File> {
+    let open = |path| {
+        let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+        OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)
+    };
+    open(path).or_else(|_| open("/dev/null"))
 }
 
 /// That process. It ends with the machine, or where it cannot hear anything.
@@ -47,29 +69,23 @@ pub fn run(disk: &str, emergency: &str) {
     // What cannot be locked may be read back from the swap: better than nothing.
     let _ = sys::lock_memory();
     let (Ok(socket), Some(emergency)) = (Socket::open(), Emergency::parse(emergency)) else { return };
-    // Their names may lead elsewhere when they are needed.
-    let mut tellers: Vec<File> = ["/dev/kmsg", "/dev/console"].into_iter().filter_map(|path| open(path).ok()).collect();
     loop {
         wait(&[socket.as_fd()], None);
         while let received @ (Received::Event(_) | Received::Foreign | Received::Lost) = socket.receive() {
             if matches!(&received, Received::Event(event) if is_end_of(event, disk)) {
                 let name = disk.rsplit('/').next().unwrap_or_default();
                 let what = format!("the medium /dev/{name} was pulled, and the system runs from it");
-                let fault = Fault::new(Code::Pulled, what);
-                for teller in &mut tellers {
-                    // There is no other place to say it.
-                    let _ = teller.write_all(format!("liveroot: {fault}\n").as_bytes());
-                }
+                let line = format!("liveroot: {}\n", Fault::new(Code::Pulled, what));
+                // There is no other place to say it.
+                let _ = (write(io::stdout(), line.as_bytes()), write(io::stderr(), line.as_bytes()));
                 pause(emergency.after);
+                // From /proc, where this began, to the system's root, in which it stands
+                // now. Without it a reboot is asked for by one way less.
+                let _ = chroot("1/root");
                 rescue::end(emergency.action);
             }
         }
     }
-}
-
-fn open(path: &str) -> std::io::Result<File> {
-    let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
-    OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)
 }
 
 fn pause(time: Duration) {
