@@ -34,6 +34,9 @@ pub(crate) use spec::{Spec, inside};
 
 /// How often a long wait says what it waits for.
 const PROGRESS: Duration = Duration::from_secs(10);
+/// isofs takes no disk whose sectors are larger than its own (fs/isofs/inode.c,
+/// `isofs_fill_super`). Those of a loop device over it are small.
+const ISO_SECTOR: u64 = 2048;
 /// A medium that is a disk is found sooner; only then is Ventoy's word looked for.
 const FOR_VENTOY: Duration = Duration::from_secs(1);
 
@@ -197,7 +200,15 @@ fn mount(
 ) -> Result<(Mounted, Option<Mounted>), Fault> {
     let failed = |why: String| Fault::new(Code::Mount, format!("{device}: {why}"));
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let mount = |target| Mounted::new(device, target, fs.name(), flags, fs.no_replay()).map_err(failed);
+    let through = if fs == Fs::Iso9660 && sector_size(devices, device) > ISO_SECTOR {
+        devices.need(&["loop"]);
+        let disk = File::open(device).map_err(|e| failed(e.to_string()))?;
+        Some(loopdev::bind_file(&disk, device.as_bytes()).map_err(failed)?)
+    } else {
+        None
+    };
+    let source = through.as_ref().map_or(device, |bound| &bound.path);
+    let mount = |target| Mounted::new(source, target, fs.name(), flags, fs.no_replay()).map_err(failed);
     if let Some(path) = &wanted.iso {
         make_dir(run::HOLDER);
         let holder = mount(run::HOLDER)?;
@@ -210,6 +221,14 @@ fn mount(
             .map_err(|e| failed(format!("it has no /{path} ({})", e.desc())))?;
     }
     Ok((mounted, None))
+}
+
+/// Of the disk that it is, or is a partition of.
+fn sector_size(devices: &Devices, device: &str) -> u64 {
+    let disk = devices.whole_of(device.trim_start_matches("/dev/"));
+    let size = disk.and_then(|disk| fs::read_to_string(format!("/sys{disk}/queue/logical_block_size")).ok());
+    // Where nothing is known of it the mount tells.
+    size.and_then(|size| size.trim().parse().ok()).unwrap_or(0)
 }
 
 /// By what is written at its beginning, before anything of it is mounted.

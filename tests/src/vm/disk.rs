@@ -14,6 +14,8 @@ pub struct Disk {
 pub enum Bus {
     Cdrom,
     Virtio,
+    /// Such a disk with sectors of 4096 bytes.
+    Large,
     /// A stick, in a machine with [`super::Machine::usb`].
     Usb,
 }
@@ -69,6 +71,9 @@ impl Disk {
             // IDE's first places are the machine's own.
             Bus::Cdrom => format!("ide-cd,bus=ide.{},drive=disk{number}", 2 + number),
             Bus::Virtio => format!("virtio-blk-pci,drive=disk{number}"),
+            Bus::Large => {
+                format!("virtio-blk-pci,logical_block_size=4096,physical_block_size=4096,drive=disk{number}")
+            }
             Bus::Usb => format!("usb-storage,bus=usb.0,removable=on,drive=disk{number}"),
         };
         Ok(vec!["-drive".into(), drive.join(","), "-device".into(), device])

@@ -95,11 +95,11 @@ fn log_in(guest: &mut Guest, init: &Init) -> Result<()> {
     Ok(())
 }
 
-fn shows(guest: &Guest, words: &str) -> Result<()> {
+pub(crate) fn shows(guest: &Guest, words: &str) -> Result<()> {
     Ok(guest.console.wait(words, BOOT, |text| text.contains(words).then_some(()))?)
 }
 
-fn is_off(guest: &mut Guest) -> Result<()> {
+pub(crate) fn is_off(guest: &mut Guest) -> Result<()> {
     shows(guest, "reboot: Power down")?;
     let text = guest.console.text();
     ensure!(!text.contains("Kernel panic") && !text.contains("E_PULLED"), "no clean end:\n{text}");

@@ -10,6 +10,8 @@ use harness::oracle::Tool;
 use harness::vm::{Bus, Content, Disk, Guest};
 
 use crate::faults::{Run, Scene};
+use crate::handover::{is_off, shows};
+use crate::persist::writable;
 use crate::{BOOT, SOON};
 
 #[test]
@@ -32,6 +34,47 @@ fn a_save_is_there_at_the_next_boot_and_one_that_was_cut_gives_way() -> Result<(
     assert_eq!(kept(&mut guest)?, "x", "the one before the one that was cut");
     ensure!(fs::read(stick.take("save.tar.gz.bad", &scene)?)? == fs::read(&save)?, "it is not set aside");
     stick.take("save.tar.gz.1", &scene).map(drop)
+}
+
+macro_rules! rows {
+    ($($name:ident: $run:ident, $tool:literal $words:expr;)*) => {$(
+        #[test]
+        fn $name() -> Result<()> {
+            saved_at_shutdown(Run::$run, $tool, &$words)
+        }
+    )*};
+}
+
+rows! {
+    what_was_saved_on_fat_is_there_after_a_shutdown: Always, "mkfs.vfat" ["-n", "KEEP"];
+    what_was_saved_on_exfat_is_there_after_a_shutdown: Whole, "mkfs.exfat" ["-L", "KEEP"];
+    what_was_saved_on_ext4_is_there_after_a_shutdown: Whole, "mkfs.ext4" ["-q", "-L", "KEEP"];
+}
+
+fn saved_at_shutdown(run: Run, tool: &str, words: &[&str]) -> Result<()> {
+    const CMDLINE: &str = "live.save=LABEL=KEEP live.save.at=shutdown";
+    let Some(scene) = Scene::of("ram", run)? else { return Ok(()) };
+    let Some(mkfs) = Tool::find(tool)? else { return Ok(()) };
+    let disk = scene.path("disk.img");
+    File::create(&disk)?.set_len(64 << 20)?;
+    succeed(mkfs.command().args(words).arg(&disk))?;
+    let boot = |order| {
+        let disks = vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)];
+        let guest = scene.start_with(disks, CMDLINE, 512, order)?;
+        if order == "none" {
+            shows(&guest, "~/ # ")?;
+        }
+        Ok::<_, anyhow::Error>(guest)
+    };
+
+    let mut guest = boot("none")?;
+    guest.type_line("echo first > /root/kept; poweroff")?;
+    shows(&guest, "entries are saved on /dev/")?;
+    is_off(&mut guest)?;
+
+    let mut guest = boot("report")?;
+    assert_eq!(kept(&mut guest)?, "first");
+    Ok(())
 }
 
 #[test]

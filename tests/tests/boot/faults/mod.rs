@@ -5,6 +5,7 @@ mod aliases;
 mod cmdlines;
 mod devices;
 mod images;
+mod media;
 mod memory;
 mod reads;
 mod sets;
@@ -106,12 +107,23 @@ impl Scene {
 
     /// The image's kernel, with nothing but these disks.
     pub(crate) fn start(&self, disks: Vec<Disk>, cmdline: &str, memory_mib: u32) -> Result<Guest> {
+        self.start_with(disks, cmdline, memory_mib, "report")
+    }
+
+    /// The same with another word for what the guest's report is about.
+    pub(crate) fn start_with(
+        &self,
+        disks: Vec<Disk>,
+        cmdline: &str,
+        memory_mib: u32,
+        order: &'static str,
+    ) -> Result<Guest> {
         // no_timer_check: a host that is busy looks like a broken timer, and that is a panic.
         let cmdline = format!("console=ttyS0 panic=-1 no_timer_check {cmdline}");
         let kernel = self.image.vmlinux(&cmdline)?;
         let accel = vm::accel(&self.image.file("boot/vmlinuz")?);
         let machine = Machine::new(&self.image.iso, Attach::Absent).with_kernel(kernel).with_disks(disks);
-        Machine { memory_mib, ..machine }.start(accel)
+        Machine { memory_mib, order, ..machine }.start(accel)
     }
 
     /// The same with a stick that is not there yet.
