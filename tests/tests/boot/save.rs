@@ -40,18 +40,20 @@ macro_rules! rows {
     ($($name:ident: $run:ident, $tool:literal $words:expr;)*) => {$(
         #[test]
         fn $name() -> Result<()> {
-            saved_at_shutdown(Run::$run, $tool, &$words)
+            a_save_outlives_a_power_cut(Run::$run, $tool, &$words)
         }
     )*};
 }
 
 rows! {
-    what_was_saved_on_fat_is_there_after_a_shutdown: Always, "mkfs.vfat" ["-n", "KEEP"];
-    what_was_saved_on_exfat_is_there_after_a_shutdown: Whole, "mkfs.exfat" ["-L", "KEEP"];
-    what_was_saved_on_ext4_is_there_after_a_shutdown: Whole, "mkfs.ext4" ["-q", "-L", "KEEP"];
+    what_was_saved_on_fat_outlives_a_power_cut: Always, "mkfs.vfat" ["-n", "KEEP"];
+    what_was_saved_on_exfat_outlives_a_power_cut: Whole, "mkfs.exfat" ["-L", "KEEP"];
+    what_was_saved_on_ext4_outlives_a_power_cut: Whole, "mkfs.ext4" ["-q", "-L", "KEEP"];
 }
 
-fn saved_at_shutdown(run: Run, tool: &str, words: &[&str]) -> Result<()> {
+/// Saves when the system stops; the next save is cut in its middle, and the boot
+/// after that has the first one.
+fn a_save_outlives_a_power_cut(run: Run, tool: &str, words: &[&str]) -> Result<()> {
     const CMDLINE: &str = "live.save=LABEL=KEEP live.save.at=shutdown";
     let Some(scene) = Scene::of("ram", run)? else { return Ok(()) };
     let Some(mkfs) = Tool::find(tool)? else { return Ok(()) };
@@ -71,9 +73,23 @@ fn saved_at_shutdown(run: Run, tool: &str, words: &[&str]) -> Result<()> {
     guest.type_line("echo first > /root/kept; poweroff")?;
     shows(&guest, "entries are saved on /dev/")?;
     is_off(&mut guest)?;
+    drop(guest);
+
+    let mut guest = boot("none")?;
+    // Noise, which takes as much room in the save as in the system.
+    guest.type_line("dd if=/dev/urandom of=/root/noise bs=1M count=32 2> /dev/null; echo second > /root/kept")?;
+    guest.type_line("/usr/sbin/live-save &")?;
+    guest.type_line("for n in $(seq 200); do [ -s /run/live/saved/live/.save.new ] && break; sleep 0.1; done; sync")?;
+    guest.type_line(
+        "echo \"$(cat /sys/class/dmi/id/product_serial) half=$(ls -A /run/live/saved/live | tr '\\n' ' ')\"",
+    )?;
+    assert_eq!(guest.report("half", BOOT)?.trim(), ".save.new save.tar.gz", "the save is not in its middle");
+    ensure!(!guest.console.text().contains("entries are saved"), "there was nothing to cut");
+    drop(guest);
 
     let mut guest = boot("report")?;
     assert_eq!(kept(&mut guest)?, "first");
+    ensure!(!guest.console.text().contains("is damaged"), "half a save was under the name of a whole one");
     Ok(())
 }
 
