@@ -250,6 +250,25 @@ mod tests {
     }
 
     #[test]
+    fn an_index_that_lies_gives_no_pieces() {
+        let flags = [0, 4];
+        let header = [MAGIC, &flags, &crc32(&flags).to_le_bytes()].concat();
+        let most = u64::MAX >> 1;
+        for (unpadded, unpacked, count) in
+            [(most, most, 1), (most, most, 9), (most - 3, 0, 2), (4, most, 3), (0, 0, 0), (0, 0, 2000), (1, PIECE, 2)]
+        {
+            let file = [&header[..], &end(&vec![Record { unpadded, unpacked }; count], &flags)].concat();
+            assert_eq!(pieces(Cursor::new(file)).unwrap(), [], "{count} blocks of {unpadded} and {unpacked}");
+        }
+        // More records than there are bytes, in a list that is as it was written.
+        let mut list = vec![0];
+        put_number(&mut list, most);
+        list.resize(20, 1);
+        let index = [&list[..], &crc32(&list).to_le_bytes()].concat();
+        assert!(records(&index).is_none());
+    }
+
+    #[test]
     fn numbers_are_read_as_they_are_written_and_no_other_way() {
         for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::MAX >> 1] {
             let mut bytes = Vec::new();
