@@ -12,5 +12,9 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(deps) = builder::elf::deps(&root, &path) {
         let _ = (deps.list(), deps.tree());
     }
+    if let Ok(Some(less)) = builder::elf::stripped(&data.to_vec().into()) {
+        assert!(less.len() < data.len());
+        assert_eq!(builder::elf::stripped(&less.into()).ok(), Some(None), "nothing is left to drop");
+    }
     let _ = builder::elf::closure(&root, &[path], &Provenance::new("fuzzing"));
 });

@@ -34,6 +34,8 @@ pub struct Sections {
     pub(super) ctx: Ctx,
     pub(super) headers: Vec<SectionHeader>,
     pub(super) names: Vec<u8>,
+    /// The section that these are from.
+    pub(super) names_at: usize,
     /// Not yet linked: an object file, as kmods are.
     pub relocatable: bool,
     pub machine: u16,
@@ -49,15 +51,16 @@ impl Sections {
             ctx,
             headers,
             names: Vec::new(),
+            names_at: 0,
             relocatable: header.e_type == ET_REL,
             machine: header.e_machine,
         };
         // The escape values of more than 65,279 sections: ELF gABI, "Section Header Table".
-        let strings = match (u32::from(header.e_shstrndx), sections.headers.first()) {
+        sections.names_at = match (u32::from(header.e_shstrndx), sections.headers.first()) {
             (SHN_XINDEX, Some(first)) => first.sh_link as usize,
             (index, _) => index as usize,
         };
-        if let Some(strings) = sections.headers.get(strings) {
+        if let Some(strings) = sections.headers.get(sections.names_at) {
             sections.names = sections.read(strings)?;
         }
         Ok(sections)

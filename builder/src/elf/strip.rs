@@ -43,6 +43,10 @@ pub fn stripped(content: &Content) -> Result<Option<Vec<u8>>, Malformed> {
     }
     let sections = Sections::load(content)?;
     let mut drops: Vec<bool> = sections.headers.iter().map(|section| is_dropped(section, &sections)).collect();
+    // Some linkers put the names of symbols and of sections into one table.
+    if let Some(names) = drops.get_mut(sections.names_at) {
+        *names = false;
+    }
     if !drops.contains(&true) {
         return Ok(None);
     }
@@ -188,6 +192,16 @@ mod tests {
         assert_eq!(stripped(&signed.into()).unwrap(), None);
         assert_eq!(stripped(&fake::kmod(&["license=GPL"]).into()).unwrap(), None);
         assert_eq!(stripped(&fake::dynamic(&fake::Dynamic::default()).into()).unwrap(), None);
+    }
+
+    #[test]
+    fn the_table_of_section_names_stays_whatever_it_is_called() {
+        let mut whole = fake::object(&DEBUG);
+        whole[16] = 2; // ET_EXEC
+        let at = whole.windows(10).position(|bytes| bytes == b".shstrtab\0").unwrap();
+        whole[at..at + 8].copy_from_slice(b".strtab\0");
+        let less = stripped(&whole.into()).unwrap().unwrap();
+        assert!(Sections::load(&less.into()).unwrap().get(".text").unwrap().is_some());
     }
 
     #[test]
