@@ -66,4 +66,15 @@ mod tests {
         assert!(refused.contains(&format!("{} are needed for the test, and ", bytes(1 << 60))), "{refused}");
         assert!(warning(dir.path(), 1 << 60).unwrap().ends_with(&bytes(1 << 60)));
     }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_faults() {
+        let dir = tempfile::tempdir().unwrap();
+        for (kind, is_full) in
+            [(ErrorKind::StorageFull, true), (ErrorKind::QuotaExceeded, true), (ErrorKind::PermissionDenied, false)]
+        {
+            let error = told(SquashfsError::Write(kind.into()), dir.path());
+            assert_eq!(error.to_string().contains("the disk is full ("), is_full, "{kind}: {error}");
+        }
+    }
 }
