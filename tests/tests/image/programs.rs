@@ -78,3 +78,30 @@ fn programs_of_an_installed_system_run_in_the_initramfs_alone() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_program_is_stripped_where_the_profile_asks_for_it() -> Result<()> {
+    let Some(liveroot) = liveroot()? else { return Ok(()) };
+    let Some(kernel) = given("LIVEROOT_TEST_KERNEL_DEB")? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let len_of = |strip: bool| -> Result<u64> {
+        let at = |ending: &str| dir.path().join(format!("{strip}{ending}"));
+        // The builder itself, which cargo leaves its symbols.
+        let profile = format!(
+            "name = \"tools\"\nlabel = \"TOOLS\"\nmode = \"ram\"\n[kernel]\nfrom = \"deb:{}\"\nmodules = [\"loop\"]\n\
+             [initramfs]\ncompress = \"zstd:1\"\nstrip = {strip}\nprograms = [\"host:{}\"]\n\
+             [[package]]\nname = \"base\"\noverlays = [\"ram-system\"]\n",
+            kernel.display(),
+            liveroot.display()
+        );
+        fs::write(at(".toml"), profile)?;
+        succeed(Command::new(&liveroot).arg("initramfs").arg(at(".toml")).arg("-o").arg(at(".img")))?;
+        succeed(Command::new(&liveroot).arg("extract").arg(at(".img")).arg("-o").arg(at("")))?;
+        let program = at("").join(liveroot.strip_prefix("/")?);
+        succeed(Command::new(&program).arg("--version"))?;
+        Ok(program.metadata()?.len())
+    };
+    let (whole, less) = (len_of(false)?, len_of(true)?);
+    ensure!(whole == liveroot.metadata()?.len() && less < whole, "{whole} to {less}");
+    Ok(())
+}
