@@ -123,7 +123,12 @@ impl Ord for TreePath {
         // A `/` sorts below every byte that a name can have, which is the
         // order by component without splitting.
         let key = |b: &u8| if *b == b'/' { 0 } else { *b };
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        // Neighbours have long beginnings in common, and byte by byte those were
+        // two fifths of what reading a large root takes.
+        let (mine, _) = self.0.as_chunks::<16>();
+        let (theirs, _) = other.0.as_chunks::<16>();
+        let same = 16 * mine.iter().zip(theirs).take_while(|(mine, theirs)| mine == theirs).count();
+        self.0[same..].iter().map(key).cmp(other.0[same..].iter().map(key))
     }
 }
 
@@ -232,6 +237,18 @@ mod tests {
         paths.sort();
         let order: Vec<_> = paths.iter().map(|p| String::from_utf8_lossy(p.as_bytes()).into_owned()).collect();
         assert_eq!(order, ["", "a", "a/b", "a/b/c", "a/b-", "a!", "a-b", "b"]);
+    }
+
+    #[test]
+    fn a_long_beginning_in_common_does_not_change_the_order() {
+        for len in [1, 14, 15, 16, 17, 31, 32, 33, 64] {
+            let start = "x".repeat(len);
+            let ends = ["", "/", "/a", "/a/b", "/a-b", "!", "!/a", "-", "a", "b/c"];
+            let paths = ends.map(|end| path(format!("{start}{end}").trim_end_matches('/')));
+            for (a, b) in paths.iter().flat_map(|a| paths.iter().map(move |b| (a, b))) {
+                assert_eq!(a.cmp(b), a.components().cmp(b.components()), "{a} {b}");
+            }
+        }
     }
 
     #[test]
