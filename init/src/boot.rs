@@ -26,7 +26,7 @@ use crate::plan::{self, RootPlan};
 use crate::rescue::{self, Answer, Policy};
 use crate::save::{self, Saves};
 use crate::status::{State, Status};
-use crate::{configure, early, hooks, persist, preflight, ram, shutdown, toram, unpacked, watch};
+use crate::{configure, early, hooks, modprobe, persist, preflight, ram, shutdown, toram, unpacked, watch};
 
 /// PID 1. Nothing in here ends but by becoming another program.
 pub fn run() -> ! {
@@ -96,8 +96,13 @@ impl Boot {
         }
 
         status.begin(State::Devices);
-        let kmods = Kmods::new(read_index(&mut status), &cmdline.blacklist);
-        let mut devices = Devices::open(kmods, cmdline.options.clone());
+        let modprobe = modprobe::load(Path::new(initramfs::MODPROBE), &mut status);
+        let kmods = Kmods::new(read_index(&mut status), &[modprobe.blacklist, cmdline.blacklist.clone()].concat());
+        for name in cmdline.modules.iter().filter(|name| !kmods.has(name)) {
+            status.degrade(format!("{}: there is no kmod {name} in this image", params::MODULES));
+        }
+        // The last one of a name counts, and that is the command line's.
+        let mut devices = Devices::open(kmods, [modprobe.options, cmdline.options.clone()].concat());
         if let Err(e) = watch_media() {
             debug!("an optical disc that is put in later may stay unseen: {e}");
         }
@@ -187,6 +192,7 @@ impl Boot {
         self.enter(State::Preflight)?;
         let inits = preflight::inits(root.path(), self.cmdline.init.as_deref())?;
         preflight::make_mount_points(root.path());
+        self.devices.load_kept();
         self.leave(Some(root.path()));
 
         self.enter(State::Handover)?;
@@ -291,7 +297,7 @@ impl Boot {
         info!("handing over to {}", inits[0]);
         self.status.end();
         self.status.save();
-        handover::execute(inits, self.cmdline.shell != Shell::Never)
+        handover::execute(inits, self.cmdline.shell != Shell::Never && rescue::is_open())
     }
 
     /// The stop before a state that somebody asked for, once.
@@ -325,7 +331,13 @@ impl Boot {
         self.devices.search();
         let answer = rescue::ask(fault, state, Some(&mut self.devices), &report);
         self.devices.probe_all();
-        if answer == Answer::Continue && matches!(fault.code, Code::Digest | Code::Truncated) {
+        let failed_check = match fault.code {
+            Code::Digest | Code::Truncated => true,
+            // Elsewhere what cannot be read is needed.
+            Code::Read => state == State::Check.name(),
+            _ => false,
+        };
+        if answer == Answer::Continue && failed_check {
             warn!("going on with a medium that failed its check, as answered");
             self.cmdline.check = Check::Off;
         }

@@ -116,6 +116,8 @@ pub(crate) enum Persist {
 pub(crate) enum Check {
     Off,
     Fast,
+    /// As [`Self::Full`], and what is wrong with a layer stops nothing.
+    Warn,
     Full,
 }
 
@@ -206,8 +208,7 @@ impl Cmdline {
             } else if let Some(why) = params::foreign(name) {
                 notes.push(format!("{name} is of another live system, and has no effect: {why}"));
             } else if let Some((kmod, option)) = name.split_once('.') {
-                let option = if value.is_empty() { option.into() } else { format!("{option}={value}") };
-                self.options.push((kmod.replace('-', "_"), option));
+                self.options.push((kmod.replace('-', "_"), kmod_option(option, value)));
             }
             return;
         };
@@ -276,7 +277,9 @@ impl Cmdline {
             }
             params::SAVE_AT => self.save.at_shutdown = choose(value, &[("demand", false), ("shutdown", true)])?,
             params::CHECK => {
-                self.check = choose(value, &[("off", Check::Off), ("fast", Check::Fast), ("full", Check::Full)])?;
+                let levels = ["off", "fast", "warn", "full"].into_iter();
+                let levels = levels.zip([Check::Off, Check::Fast, Check::Warn, Check::Full]);
+                self.check = choose(value, &levels.collect::<Vec<_>>())?;
             }
             // Also what can be no hash: then no medium has it.
             params::VERITY => self.verity.push(value.to_ascii_lowercase()),
@@ -353,6 +356,15 @@ impl Emergency {
 
 fn choose<T: Copy>(value: &str, choices: &[(&str, T)]) -> Option<T> {
     choices.iter().find(|(name, _)| *name == value).map(|&(_, choice)| choice)
+}
+
+/// As a kmod takes it, which reads its own as the kernel reads its line.
+fn kmod_option(option: &str, value: &str) -> String {
+    match value {
+        "" => option.into(),
+        value if value.contains(|c: char| c.is_ascii_whitespace()) => format!("{option}=\"{value}\""),
+        value => format!("{option}={value}"),
+    }
 }
 
 /// A name alone says yes.
@@ -472,10 +484,11 @@ mod tests {
 
     #[test]
     fn module_options_and_lists_are_gathered() {
-        let text = format!("usb-storage.delay_use=0 {0}=a-b {0}=c,,d loop.max_part=", params::BLACKLIST);
+        let text = format!("usb-storage.delay_use=0 {0}=a-b {0}=c,,d loop.max_part= x.a=\"b c\"", params::BLACKLIST);
         let (cmdline, _) = parse(&text);
         let option = |kmod: &str, rest: &str| (kmod.to_owned(), rest.to_owned());
-        assert_eq!(cmdline.options, [option("usb_storage", "delay_use=0"), option("loop", "max_part")]);
+        let quoted = option("x", "a=\"b c\"");
+        assert_eq!(cmdline.options, [option("usb_storage", "delay_use=0"), option("loop", "max_part"), quoted]);
         assert_eq!(cmdline.blacklist, ["a_b", "c", "d"]);
     }
 

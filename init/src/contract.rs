@@ -54,6 +54,8 @@ pub mod medium {
 
 /// Where things stand in the initramfs, as absolute paths.
 pub mod initramfs {
+    use crate::superblock::Fs;
+
     pub const INIT: &str = "/init";
     /// See [`crate::facts`].
     pub const FACTS: &str = "/etc/live/image";
@@ -62,12 +64,31 @@ pub mod initramfs {
     /// See [`crate::kmods`]; its paths are relative to [`MODULES`] and the release.
     pub const KMODS: &str = "/etc/live/kmods";
     pub const MODULES: &str = "/lib/modules";
+    /// modprobe.d(5): blacklists and options.
+    pub const MODPROBE: &str = "/etc/modprobe.d";
     /// Programs to run at the end of a state, in a directory of its name.
     pub const HOOKS: &str = "/lib/live/hooks";
+    /// What hooks are given, and where [`checker`]s are looked for.
+    pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     /// Names or aliases of what every overlay is mounted with.
     pub const ROOT_KMODS: &[&str] = &["fs-iso9660", "loop", "fs-squashfs", "fs-overlay"];
     /// The rescue shell, if the image has one.
     pub const SHELL: &str = "/bin/sh";
+    /// What the prompt asks for before it: see [`crate::password`].
+    pub const SHELL_PASSWORD: &str = "/etc/live/shell-password";
+
+    /// fsck(8)'s program for a file system. XFS and Btrfs have none that does anything.
+    pub fn checker(fs: Fs) -> Option<&'static str> {
+        Some(match fs {
+            Fs::Ext2 => "fsck.ext2",
+            Fs::Ext3 => "fsck.ext3",
+            Fs::Ext4 => "fsck.ext4",
+            Fs::Vfat => "fsck.vfat",
+            Fs::Exfat => "fsck.exfat",
+            Fs::F2fs => "fsck.f2fs",
+            _ => return None,
+        })
+    }
 }
 
 /// Where things stand in a system that /init boots, relative to its root.

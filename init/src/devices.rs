@@ -32,7 +32,7 @@ pub(crate) struct Devices {
     socket: Option<Socket>,
     workers: Workers,
     kmods: Kmods,
-    /// Of the command line: a kmod's name, and an option of its.
+    /// A kmod's name, and options of its.
     options: Vec<(String, String)>,
     waiting: VecDeque<Job>,
     /// Whether what appears is of interest.
@@ -84,10 +84,12 @@ impl Devices {
         self.waiting.retain(|job| matches!(job, Job::Insert { .. }));
     }
 
-    /// Begins to load; [`Self::need`] waits as well.
+    /// Begins to load; [`Self::need`] waits as well, and [`Self::load_kept`] for what
+    /// has not come to it.
     pub(crate) fn want(&mut self, names: &[&str]) {
         for name in names {
-            self.kmods.want_name(name);
+            let kmods = self.kmods.want_name(name);
+            self.kmods.keep(&kmods);
         }
         self.dispatch();
     }
@@ -95,7 +97,22 @@ impl Devices {
     /// Loads by name or alias, and serves whatever else happens meanwhile.
     pub(crate) fn need(&mut self, names: &[&str]) {
         let kmods: Vec<u32> = names.iter().flat_map(|name| self.kmods.want_name(name)).collect();
-        self.kmods.hurry(&kmods);
+        self.load(&kmods);
+    }
+
+    /// While their files are there: what was wanted by name, and what that wants behind it.
+    pub(crate) fn load_kept(&mut self) {
+        loop {
+            let kept = self.kmods.kept();
+            if kept.is_empty() || !self.load(&kept) {
+                return;
+            }
+        }
+    }
+
+    /// False if one takes too long.
+    fn load(&mut self, kmods: &[u32]) -> bool {
+        self.kmods.hurry(kmods);
         let deadline = Instant::now() + KMOD_DEADLINE;
         while let Some(&kmod) = kmods.iter().find(|&&kmod| !self.kmods.is_done(kmod)) {
             if Instant::now() >= deadline {
@@ -104,10 +121,11 @@ impl Devices {
                     self.kmods.name(kmod),
                     KMOD_DEADLINE.as_secs()
                 );
-                return;
+                return false;
             }
             self.serve(&[], Some(deadline));
         }
+        true
     }
 
     /// One round: waits for an event, an answer, `others` or `until`, and
@@ -222,6 +240,7 @@ impl Devices {
     fn handle(&mut self, event: &Uevent) {
         match (event.action.as_str(), event.subsystem.as_str()) {
             ("remove", "block") => self.disks.retain(|disk| disk.devpath != event.devpath),
+            ("add", "firmware") => refuse_firmware(event),
             _ if !self.searching => {}
             ("add", "block") => self.add(&event.devpath),
             ("change", "block") if event.media_change => self.probe_again(&event.devpath),
@@ -310,6 +329,16 @@ fn timeout(until: Option<Instant>) -> PollTimeout {
     // Rounded up: a deadline that is half a millisecond away is not spun at.
     let ms = until.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
     PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+}
+
+/// The kernel has looked for the file itself, in all of its folders, and asks because it
+/// is set up to: without an answer the driver waits for a minute
+/// (drivers/base/firmware_loader/fallback.c).
+fn refuse_firmware(event: &Uevent) {
+    warn!("firmware {} is not in this image", event.firmware);
+    if let Err(e) = fs::write(format!("/sys{}/loading", event.devpath), "-1") {
+        debug!("{}: {e}", event.devpath);
+    }
 }
 
 /// Optical drives and card readers tell of a new medium only when the kernel

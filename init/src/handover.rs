@@ -82,7 +82,7 @@ pub(crate) fn wipe(old_root: &File) {
 }
 
 /// As the kernel starts an init. Returns only when none of them could be
-/// executed, not even the shell where one is allowed.
+/// executed, not even the shell where one is allowed: it asks nobody for a password.
 pub(crate) fn execute(inits: &[String], shell_allowed: bool) -> Fault {
     take_console();
     sys::default_signals();

@@ -21,6 +21,8 @@ pub(crate) struct Kmods {
     /// What is wanted and not begun, the most urgent first.
     queue: Vec<u32>,
     queued: u32,
+    /// Wanted whether or not the search goes on.
+    kept: Vec<u32>,
     blacklist: Vec<String>,
     /// What devices asked for and the image does not have.
     unserved: BTreeSet<String>,
@@ -46,6 +48,7 @@ impl Kmods {
             states,
             queue: Vec::new(),
             queued: 0,
+            kept: Vec::new(),
             blacklist: blacklist.into(),
             unserved: BTreeSet::new(),
         }
@@ -78,32 +81,41 @@ impl Kmods {
         if found.is_empty() {
             self.unserved.insert(modalias.into());
         }
-        found.retain(|&kmod| !self.blacklist.iter().any(|name| name == self.name(kmod)));
-        let foreseen = way::foreseen(modalias).map(|later| self.aliases.find(later));
-        for &kmod in found.iter().chain(foreseen.iter().flatten()) {
+        let mut foreseen = way::foreseen(modalias).map(|later| self.aliases.find(later)).unwrap_or_default();
+        for kmods in [&mut found, &mut foreseen] {
+            kmods.retain(|&kmod| !self.blacklist.iter().any(|name| name == self.name(kmod)));
+        }
+        for &kmod in found.iter().chain(&foreseen) {
             self.want(kmod);
         }
         found
+    }
+
+    /// Whether somebody who names it can mean one of the image's or of the kernel's own.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.index.builtin.contains(&name.replace('-', "_").as_str()) || !self.find(name).is_empty()
     }
 
     /// By its name or by an alias such as `fs-squashfs`. Gives the kmods that
     /// are to be waited for: none when the kernel has it built in, or the
     /// image does not have it, in which case the kernel's own answer follows.
     pub(crate) fn want_name(&mut self, name: &str) -> Vec<u32> {
-        let normal = name.replace('-', "_");
-        if self.index.builtin.contains(&normal.as_str()) {
+        if self.index.builtin.contains(&name.replace('-', "_").as_str()) {
             return Vec::new();
         }
-        let named = self.index.kmods.iter().position(|kmod| kmod.name == normal);
-        let mut found = named.map_or_else(|| self.aliases.find(name), |kmod| vec![kmod as u32]);
-        if found.is_empty() {
-            // depmod writes aliases with either.
-            found = self.aliases.find(&normal);
-        }
+        let found = self.find(name);
         for &kmod in &found {
             self.want(kmod);
         }
         found
+    }
+
+    fn find(&self, name: &str) -> Vec<u32> {
+        let normal = name.replace('-', "_");
+        let named = self.index.kmods.iter().position(|kmod| kmod.name == normal);
+        let found = named.map_or_else(|| self.aliases.find(name), |kmod| vec![kmod as u32]);
+        // depmod writes aliases with either.
+        if found.is_empty() { self.aliases.find(&normal) } else { found }
     }
 
     fn want(&mut self, kmod: u32) {
@@ -133,10 +145,23 @@ impl Kmods {
         self.queue.sort_by_key(|kmod| !urgent.contains(kmod));
     }
 
-    /// What is not begun is not wanted any more, until it is wanted again.
+    /// For [`Self::forget`] not to forget: no device asks for them again.
+    pub(crate) fn keep(&mut self, kmods: &[u32]) {
+        self.kept.extend(kmods);
+    }
+
+    /// What is kept and not done.
+    pub(crate) fn kept(&self) -> Vec<u32> {
+        self.kept.iter().copied().filter(|&kmod| !self.is_done(kmod)).collect()
+    }
+
+    /// What devices asked for, and is not begun, is not wanted until they ask again.
     pub(crate) fn forget(&mut self) {
         for kmod in self.queue.drain(..) {
             self.states[kmod as usize] = State::Idle;
+        }
+        for kmod in self.kept() {
+            self.want(kmod);
         }
     }
 
@@ -175,6 +200,14 @@ impl Kmods {
 
     pub(crate) fn done(&mut self, kmod: u32, loaded: bool) {
         self.states[kmod as usize] = if loaded { State::Loaded } else { State::Failed };
+        if loaded {
+            let later: Vec<u32> =
+                self.index.afters.iter().filter(|after| after.kmod == kmod).map(|after| after.later).collect();
+            self.keep(&later);
+            for later in later {
+                self.want(later);
+            }
+        }
     }
 
     pub(crate) fn is_done(&self, kmod: u32) -> bool {
@@ -192,9 +225,12 @@ mod tests {
         kmod top c.ko 0,1 4\n\
         kmod other d.ko - 4\n\
         kmod loop_a e.ko - 3\n\
+        kmod late f.ko 1 -\n\
+        after 1 5\n\
         alias 2 pci:v00001AF4d*\n\
         alias 4 pci:v00001AF4d00001001*\n\
         alias 1 fs-mid\n\
+        alias 3 scsi:t-0x00*\n\
         builtin ext4\n";
 
     fn kmods(blacklist: &[&str]) -> Kmods {
@@ -220,7 +256,7 @@ mod tests {
     fn dependencies_and_softdeps_come_first_and_circles_end() {
         let mut kmods = kmods(&[]);
         kmods.want_modalias("pci:v00001AF4d00001000sv");
-        assert_eq!(rounds(&mut kmods, &[]), [vec!["other", "core"], vec!["loop_a", "mid"], vec!["top"]]);
+        assert_eq!(rounds(&mut kmods, &[]), [vec!["other", "core"], vec!["loop_a", "mid"], vec!["top", "late"]]);
         kmods.want_modalias("pci:v00001AF4d00001000sv");
         assert!(kmods.queue.is_empty(), "each is loaded once");
     }
@@ -230,10 +266,10 @@ mod tests {
         let mut kmods = kmods(&[]);
         kmods.want_modalias("pci:v00001AF4d00001000sv");
         let loaded = rounds(&mut kmods, &["mid"]).concat();
-        assert!(!loaded.contains(&"top"), "{loaded:?}");
+        assert!(!loaded.contains(&"top") && !loaded.contains(&"late"), "{loaded:?}");
         let mut kmods = self::kmods(&[]);
         kmods.want_modalias("pci:v00001AF4d00001000sv");
-        assert_eq!(rounds(&mut kmods, &["loop_a"]).concat().last(), Some(&"top"));
+        assert!(rounds(&mut kmods, &["loop_a"]).concat().contains(&"top"));
     }
 
     #[test]
@@ -247,7 +283,24 @@ mod tests {
         assert_eq!(kmods.next(), None);
         kmods.done(0, true);
         kmods.want_name("mid");
-        assert_eq!(rounds(&mut kmods, &[]).concat(), ["mid"]);
+        assert_eq!(rounds(&mut kmods, &[]).concat(), ["mid", "late"]);
+    }
+
+    #[test]
+    fn what_no_device_asks_for_is_not_forgotten_with_the_rest() {
+        let mut kmods = kmods(&[]);
+        kmods.want_modalias("scsi:t-0x00");
+        let named = kmods.want_name("mid");
+        kmods.keep(&named);
+        kmods.forget();
+        assert_eq!(kmods.next().map(|kmod| kmods.name(kmod)), Some("core"));
+        kmods.done(0, true);
+        assert_eq!(kmods.next().map(|kmod| kmods.name(kmod)), Some("mid"));
+        kmods.done(1, true);
+        kmods.forget();
+        assert_eq!(kmods.kept(), [5], "what mid wants behind it");
+        assert_eq!(rounds(&mut kmods, &[]).concat(), ["late"]);
+        assert_eq!(kmods.kept(), []);
     }
 
     #[test]
@@ -255,6 +308,9 @@ mod tests {
         let mut kmods = kmods(&["top"]);
         kmods.want_modalias("pci:v00001AF4d00001001sv");
         assert_eq!(rounds(&mut kmods, &[]).concat(), ["other", "loop_a"]);
+        let mut kmods = self::kmods(&["other"]);
+        kmods.want_modalias("usb:v0951p1666d0110dc00dsc00dp00ic08isc06ip50in00");
+        assert_eq!(rounds(&mut kmods, &[]).concat(), [""; 0], "not what a stick foretells either");
     }
 
     #[test]
@@ -264,7 +320,10 @@ mod tests {
         assert_eq!(kmods.want_name("loop-a"), [4]);
         assert_eq!(kmods.want_name("ext4"), []);
         assert_eq!(kmods.want_name("nothing"), []);
-        assert_eq!(rounds(&mut kmods, &[]).concat(), ["core", "other", "mid", "loop_a"]);
+        for (name, has) in [("loop-a", true), ("fs-mid", true), ("ext4", true), ("nothing", false)] {
+            assert_eq!(kmods.has(name), has, "{name}");
+        }
+        assert_eq!(rounds(&mut kmods, &[]).concat(), ["core", "other", "mid", "loop_a", "late"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! kmod scsi_common kernel/drivers/scsi/scsi_common.ko - -
 //! kmod scsi_mod kernel/drivers/scsi/scsi_mod.ko 0 -
 //! kmod sd_mod kernel/drivers/scsi/sd_mod.ko 0,1 3
+//! after 2 4
 //! alias 2 scsi:t-0x00*
 //! builtin ext4
 //! ```
@@ -13,6 +14,7 @@
 //! A kmod's number is its place among the `kmod` lines. The first list has
 //! everything it needs, in loading order, its dependencies' dependencies
 //! included (modules.dep reversed); the second, what softdeps ask to try first.
+//! What they ask to try afterwards has lines of its own, which are as few as such kmods.
 //! Names have `_` for `-`, as /proc/modules prints them. Globs are those of
 //! fnmatch(3): `*`, `?` and `[…]`.
 
@@ -29,6 +31,7 @@ pub struct KmodIndex<'a> {
     /// The kernel release these modules are for: `uname -r`.
     pub release: &'a str,
     pub kmods: Vec<Kmod<'a>>,
+    pub afters: Vec<After>,
     pub aliases: Vec<Alias<'a>>,
     /// Names of what is in the kernel itself and needs no loading.
     pub builtin: Vec<&'a str>,
@@ -46,6 +49,13 @@ pub struct Kmod<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    pub kmod: u32,
+    /// To be tried once that is loaded.
+    pub later: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alias<'a> {
     pub kmod: u32,
     pub glob: &'a str,
@@ -56,6 +66,9 @@ impl<'a> KmodIndex<'a> {
         let mut text = format!("{NAME} {MAJOR}.0 {}\n", self.release);
         for Kmod { name, path, deps, soft } in &self.kmods {
             let _ = writeln!(text, "kmod {name} {path} {} {}", Numbers(deps), Numbers(soft));
+        }
+        for After { kmod, later } in &self.afters {
+            let _ = writeln!(text, "after {kmod} {later}");
         }
         for Alias { kmod, glob } in &self.aliases {
             let _ = writeln!(text, "alias {kmod} {glob}");
@@ -81,6 +94,13 @@ impl<'a> KmodIndex<'a> {
                     let soft = parse_numbers(word()?).ok_or_else(bad)?;
                     numbers = deps.iter().chain(&soft).fold(numbers, |max, &n| max.max(n as usize + 1));
                     index.kmods.push(Kmod { name, path, deps, soft });
+                }
+                "after" => {
+                    let (kmod, later) = value.split_once(' ').ok_or_else(bad)?;
+                    let after =
+                        After { kmod: kmod.parse().map_err(|_| bad())?, later: later.parse().map_err(|_| bad())? };
+                    numbers = numbers.max(after.kmod.max(after.later) as usize + 1);
+                    index.afters.push(after);
                 }
                 "alias" => {
                     let (kmod, glob) = value.split_once(' ').ok_or_else(bad)?;
@@ -134,6 +154,7 @@ mod tests {
         let index = KmodIndex {
             release: "6.1.0-40-amd64",
             kmods: vec![kmod("a", "kernel/a.ko", &[], &[]), kmod("b", "kernel/b.ko.xz", &[0], &[0])],
+            afters: vec![After { kmod: 1, later: 0 }],
             aliases: vec![Alias { kmod: 1, glob: "pci:v*d0000[0-4]*" }],
             builtin: vec!["ext4"],
         };
@@ -142,7 +163,16 @@ mod tests {
 
     #[test]
     fn numbers_past_the_end_are_refused() {
-        for text in ["kmod a p 1 -", "kmod a p - 7", "kmod a p - -\nalias 1 x", "kmod a p x -", "kmod a p", "what"] {
+        for text in [
+            "kmod a p 1 -",
+            "kmod a p - 7",
+            "kmod a p - -\nalias 1 x",
+            "kmod a p - -\nafter 0 1",
+            "after 0",
+            "kmod a p x -",
+            "kmod a p",
+            "what",
+        ] {
             assert!(KmodIndex::parse(&format!("liveroot-kmods 1.0 r\n{text}\n")).is_err(), "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod boot;
 mod check;
+mod child;
 mod cmdline;
 mod coldplug;
 mod configure;
@@ -26,8 +27,10 @@ mod loopdev;
 pub mod manifest;
 mod medium;
 mod memory;
+mod modprobe;
 mod mounts;
 mod overlay;
+pub mod password;
 mod persist;
 mod plan;
 mod preflight;

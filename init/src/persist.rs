@@ -4,6 +4,7 @@
 //! What is kept belongs to the layers it lies over: it stands below a name made
 //! from theirs, so that another build's is set aside and never stacked.
 
+mod fsck;
 mod place;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -60,7 +61,7 @@ pub(crate) fn open(
         Ok(kept) => Ok(Some(kept)),
         Err(fault) if cmdline.persist == Persist::Required => Err(fault),
         Err(fault) => {
-            status.degrade(format!("{fault}; NOTHING WILL BE KEPT of what changes from here on"));
+            status.degrade(format!("{fault} ({}); NOTHING WILL BE KEPT of what changes from here on", fault.advice));
             Ok(None)
         }
     }
@@ -85,6 +86,9 @@ fn find(medium: &Medium, layers: &[Part], cmdline: &Cmdline, devices: &mut Devic
 
     let flags = if cmdline.persist_ro { MsFlags::MS_RDONLY } else { MsFlags::MS_NOATIME };
     let path = cmdline.persist_dir.as_str();
+    if !cmdline.persist_ro {
+        fsck::mend(&device, fs)?;
+    }
     let (mounts, base) = if holds_changes(fs) {
         make_dir(run::KEPT);
         let mounted = Mounted::new(&device, run::KEPT, fs.name(), flags, "").map_err(failed)?;
@@ -162,6 +166,9 @@ fn in_file(
     };
     devices.need(&["loop", fs.kmod_alias()]);
     let bound = loopdev::bind_kept(&file, path.as_os_str().as_encoded_bytes(), writable).map_err(failed)?;
+    if writable {
+        fsck::mend(&bound.path, fs)?;
+    }
     make_dir(run::KEPT);
     let mounted = Mounted::new(&bound.path, run::KEPT, fs.name(), flags, "").map_err(failed)?;
     Ok((vec![mounted, holder], run::KEPT.into()))

@@ -149,7 +149,7 @@ fn ahead(processors: usize, unpacked: u64, available: Option<u64>) -> Ahead {
 fn decode(job: &Job<'_>, policy: Check, decoded: &mut Outlet<'_, Fault>) -> Result<(), Fault> {
     let Package { medium, part, is_image, checked, .. } = job.package;
     if policy != Check::Off {
-        let fault = checked.get_or_init(|| check::digest(medium.open(&part.path), part).err());
+        let fault = checked.get_or_init(|| check::digest(medium.open(&part.path), part, &mut || false).err());
         fault.clone().map_or(Ok(()), Err)?;
     }
     if *is_image {

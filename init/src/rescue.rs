@@ -3,8 +3,11 @@
 //! The prompt is our own, since an image need not have a shell; the shell,
 //! where there is one, is a child with a terminal of its own, so that PID 1
 //! goes on serving devices and nobody's `exit` is the kernel's panic.
+//!
+//! Where the profile set a password, it stands before what leads past a fault.
 
 mod console;
+mod lock;
 mod prompt;
 
 use std::fmt::Write;
@@ -23,6 +26,7 @@ use crate::fault::{Code, Fault};
 use crate::log::{self, error, warn};
 use crate::sys;
 use console::Console;
+use lock::Lock;
 use prompt::Command;
 
 /// How many of the log's last lines stand above the prompt.
@@ -50,6 +54,8 @@ static POLICY: OnceLock<Policy> = OnceLock::new();
 pub(crate) fn set_policy(policy: Policy) {
     // The command line is read once.
     let _ = POLICY.set(policy);
+    // The handover wipes the initramfs, and prompts may come after it.
+    Lock::of_this_image();
 }
 
 fn policy() -> Policy {
@@ -81,7 +87,7 @@ pub(crate) fn refuse(fault: &Fault, state: &str) -> ! {
 /// Returns what somebody answered; without an answer, the policy is done.
 /// `report` is what was seen of the devices, for a first look.
 pub(crate) fn ask(fault: &Fault, state: &str, mut devices: Option<&mut Devices>, report: &[String]) -> Answer {
-    let policy = policy();
+    let (policy, lock) = (policy(), Lock::of_this_image());
     let mut consoles = Console::open_all();
     let text = screen(fault, state, report, policy);
     for console in &mut consoles {
@@ -111,15 +117,17 @@ pub(crate) fn ask(fault: &Fault, state: &str, mut devices: Option<&mut Devices>,
             deadline = None;
             for line in lines {
                 let console = &mut consoles[at];
-                match Command::parse(&line) {
+                let (command, is_admitted) = lock.admit(console, &line);
+                match command {
                     Command::Retry => return Answer::Retry,
-                    Command::Continue => return Answer::Continue,
                     Command::Shell if policy.shell == Shell::Never => {
                         console.write("no shell: the command line forbids it\n");
                     }
                     Command::Shell if fault.code == Code::Initramfs => {
                         console.write("no shell: it would be one of a damaged archive\n");
                     }
+                    Command::Continue | Command::Shell if !is_admitted => lock.ask(console, command),
+                    Command::Continue => return Answer::Continue,
                     Command::Shell => console.start_shell(),
                     Command::Reboot => end(Action::Reboot),
                     Command::Poweroff => end(Action::Poweroff),
@@ -159,6 +167,11 @@ fn screen(fault: &Fault, state: &str, report: &[String], policy: Policy) -> Stri
         let _ = writeln!(text, "Without an answer within {} s: {action}", after.as_secs());
     }
     text
+}
+
+/// Whether a shell may be had without a password.
+pub(crate) fn is_open() -> bool {
+    Lock::of_this_image().is_open()
 }
 
 /// Whether a rescue shell was started, and may have left processes.

@@ -27,7 +27,7 @@ use crate::handover::end_watchers;
 use crate::log::{self, Level, info, warn};
 use crate::mounts::Mounted;
 use crate::rescue;
-use mounts::let_go;
+use mounts::{is_mounted, let_go};
 
 /// What it is called by, as the first word of its arguments.
 pub const NAMES: [&str; 2] = ["shutdown", "live-shutdown"];
@@ -50,17 +50,26 @@ pub(crate) fn prepare(device: Option<&str>) -> Result<(), String> {
         return Ok(());
     }
     crate::early::make_dir(places::EXIT);
-    // A mount of its own: what stands in /run may not be executed everywhere.
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let mounted = Mounted::new("tmpfs", exit, "tmpfs", flags, "mode=0755,size=8m")?;
+    // A mount of its own: what stands in /run may not be executed everywhere. It is of
+    // itself: s6-linux-init unmounts all but /run before the last step, and finds the
+    // same files below.
+    let mounted = Mounted::new(places::EXIT, exit, "", MsFlags::MS_BIND, "")?;
     let fill = || {
         for dir in ["dev", "proc", "sys", "run", OLD_ROOT] {
-            DirBuilder::new().mode(0o755).create(exit.join(dir))?;
+            // An attempt that found no room may have made it.
+            DirBuilder::new().recursive(true).mode(0o755).create(exit.join(dir))?;
         }
-        // With its mode.
-        fs::copy(initramfs::INIT, places::SHUTDOWN)?;
-        symlink(NAMES[0], exit.join(NAMES[1]))?;
-        device.map_or(Ok(()), |device| fs::write(exit.join(EJECT), device))
+        if let Some(device) = device {
+            fs::write(exit.join(EJECT), device)?;
+        }
+        let link = exit.join(NAMES[1]);
+        let _ = fs::remove_file(&link);
+        symlink(NAMES[0], link)?;
+        // With its mode. Half of it must never have the name that systemd executes.
+        let draft = exit.join(".shutdown");
+        fs::copy(initramfs::INIT, &draft)
+            .and_then(|_| fs::rename(&draft, places::SHUTDOWN))
+            .inspect_err(|_| drop(fs::remove_file(&draft)))
     };
     fill().map_err(|e: std::io::Error| format!("{}: {e}", places::EXIT))?;
     mounted.keep();
@@ -117,6 +126,10 @@ fn action(verb: &str) -> Option<Action> {
 /// As systemd does it: the directory becomes `/`, and what was `/` stands below it.
 fn enter() -> nix::Result<()> {
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
+    if !is_mounted(places::EXIT) {
+        // An init that unmounts everything did it: only a mount becomes a root.
+        mount(Some(places::EXIT), places::EXIT, NONE, MsFlags::MS_BIND, NONE)?;
+    }
     chdir(places::EXIT)?;
     for point in NEEDED {
         mount(Some(point), &point[1..], NONE, MsFlags::MS_BIND, NONE)?;

@@ -34,7 +34,7 @@ pub(crate) fn copy(medium: Medium, layers: &[Part], cmdline: &Cmdline, status: &
     if cmdline.to_ram == ToRam::No {
         return Ok(medium);
     }
-    match copy_layers(&medium, layers, cmdline.check) {
+    match copy_layers(&medium, layers, cmdline.check, status) {
         Ok(copied) => {
             let (medium, released) = medium.moved_to(copied, run::COPY.into());
             match released {
@@ -57,7 +57,7 @@ pub(crate) fn copy(medium: Medium, layers: &[Part], cmdline: &Cmdline, status: &
     }
 }
 
-fn copy_layers(medium: &Medium, layers: &[Part], policy: Check) -> Result<Mounted, Fault> {
+fn copy_layers(medium: &Medium, layers: &[Part], policy: Check, status: &mut Status) -> Result<Mounted, Fault> {
     let need = layers.iter().fold(0_u64, |sum, layer| {
         let hashes = layer.verity.as_ref().map_or(0, |verity| verity.hashes_size);
         sum.saturating_add(layer.size).saturating_add(hashes)
@@ -72,7 +72,10 @@ fn copy_layers(medium: &Medium, layers: &[Part], policy: Check) -> Result<Mounte
         let digest = copy_file(medium, &layer.path, &mut progress)?;
         if policy != Check::Off && digest != layer.sha256 {
             let what = format!("{}: its SHA-256 is {}, and should be {}", layer.path, Hex(&digest), Hex(&layer.sha256));
-            return Err(Fault::new(Code::Digest, what).advise("the medium is damaged: write it again"));
+            if policy != Check::Warn {
+                return Err(Fault::new(Code::Digest, what).advise("the medium is damaged: write it again"));
+            }
+            status.degrade(format!("{what}; going on with it"));
         }
         // The root hash is over these: what is wrong with them shows when they are used.
         if let Some(verity) = &layer.verity {

@@ -38,6 +38,8 @@ pub(crate) struct Uevent {
     /// Below /dev.
     pub devname: String,
     pub media_change: bool,
+    /// What a driver waits for: a path below the kernel's folders of firmware.
+    pub firmware: String,
 }
 
 impl Uevent {
@@ -52,6 +54,7 @@ impl Uevent {
                 "SUBSYSTEM" => event.subsystem = value.into(),
                 "MODALIAS" => event.modalias = value.into(),
                 "DEVNAME" => event.devname = value.into(),
+                "FIRMWARE" => event.firmware = value.into(),
                 "DISK_MEDIA_CHANGE" => event.media_change = value == "1",
                 _ => {}
             }
@@ -102,8 +105,8 @@ mod tests {
         assert_eq!(event.devpath, "/devices/pci0000:00/virtio0/block/vda");
         assert_eq!((event.action.as_str(), event.subsystem.as_str()), ("add", "block"));
         assert_eq!((event.devname.as_str(), event.media_change), ("vda", true));
-        let event = Uevent::parse(b"add@/d\0MODALIAS=pci:v00001AF4d=\0").unwrap();
-        assert_eq!(event.modalias, "pci:v00001AF4d=");
+        let event = Uevent::parse(b"add@/d\0MODALIAS=pci:v00001AF4d=\0FIRMWARE=a/b.bin\0").unwrap();
+        assert_eq!((event.modalias.as_str(), event.firmware.as_str()), ("pci:v00001AF4d=", "a/b.bin"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What Ventoy leaves in memory for the system that it starts: which file on
 //! which disk the firmware saw as a disk.
 //!
-//! Law: ventoy.net, "Ventoy Compatible", the format of the runtime parameter.
+//! Law: ventoy.net, "Ventoy Compatible", the format of the runtime parameter, and its
+//! reader, vtoydump, for the ACPI table.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -17,6 +18,10 @@ use crate::mounts::Mounted;
 const LEN: usize = 512;
 const SIGNATURE: &[u8; 16] = b"  www.ventoy.net";
 const VARIABLE: &str = "VentoyOsParam-77772020-2e77-6576-6e74-6f792e6e6574";
+/// Where there is a BIOS, or Secure Boot.
+const TABLE: &str = "/sys/firmware/acpi/tables/VTOY";
+/// ACPI, "System Description Table Header": it stands before the table's own bytes.
+const TABLE_HEADER: usize = 36;
 const EFI: &str = "/sys/firmware/efi";
 /// efivarfs: a variable's attributes stand before its value.
 const ATTRIBUTES: usize = 4;
@@ -25,8 +30,15 @@ const LOW_MEMORY: std::ops::Range<u64> = 0x80000..0xa0000;
 
 /// The ISO file that this system was started from, where Ventoy says so.
 pub(crate) fn asked(devices: &mut Devices) -> Option<IsoFile> {
-    let found = if fs::metadata(EFI).is_ok() { variable(devices) } else { low_memory() };
-    found.as_deref().and_then(parse)
+    let told = table().as_deref().and_then(parse);
+    told.or_else(|| {
+        let found = if fs::metadata(EFI).is_ok() { variable(devices) } else { low_memory() };
+        found.as_deref().and_then(parse)
+    })
+}
+
+fn table() -> Option<Vec<u8>> {
+    Some(fs::read(TABLE).ok()?.get(TABLE_HEADER..)?.to_vec())
 }
 
 fn variable(devices: &mut Devices) -> Option<Vec<u8>> {

@@ -185,7 +185,7 @@ fn a_damaged_superblock_never_panics_and_never_reads_for_ever() {
             let _ = probe(&Bytes(&head[..cut]), u64::MAX);
         }
         // Each byte that a probe looks at, with values that break arithmetic.
-        let looked_at = (0..96).chain(1024..1024 + 256).chain(0x8000..0x8000 + 352);
+        let looked_at = (0..96).chain(1024..1024 + 256).chain(0x8000..0x8000 + 352).chain(0x10000..0x10000 + 0x22b);
         for at in looked_at.filter(|&at| at < len) {
             let good = head[at];
             for bad in [0, 1, 0x7f, 0x80, 0xff, !good] {

@@ -6,10 +6,11 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::sys::termios::{FlushArg, LocalFlags, SetArg, Termios, tcflush, tcgetattr, tcsetattr};
 use nix::sys::wait::waitpid;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve, setsid};
 
-use super::prompt::PROMPT;
+use super::prompt::{Command, PASSWORD, PROMPT};
 use crate::contract::initramfs;
 use crate::{log, sys};
 
@@ -28,13 +29,21 @@ pub(super) struct Console {
     empty: u32,
     /// Readable when it has ended. Its keys are its own until then.
     shell: Option<OwnedFd>,
+    asked: Option<Asked>,
+}
+
+/// A password is being waited for, and keys are not shown.
+#[derive(Debug)]
+struct Asked {
+    wanted: Command,
+    before: Termios,
 }
 
 impl Console {
     pub(super) fn open_all() -> Vec<Self> {
         let open = |path: String| {
             let tty = log::open_console(&path).ok()?;
-            Some(Self { path, tty, typed: Vec::new(), empty: 0, shell: None })
+            Some(Self { path, tty, typed: Vec::new(), empty: 0, shell: None, asked: None })
         };
         log::console_paths().into_iter().filter_map(open).collect()
     }
@@ -45,11 +54,11 @@ impl Console {
     }
 
     /// Whole lines, after [`Self::fd`] polled readable; None when the console is gone.
-    pub(super) fn read(&mut self) -> Option<Vec<String>> {
+    pub(super) fn read(&mut self) -> Option<Vec<Vec<u8>>> {
         if self.shell.take().is_some() {
             log::reopen_consoles();
             self.tty = log::open_console(&self.path).ok()?;
-            return Some(vec![String::new()]);
+            return Some(vec![Vec::new()]);
         }
         let mut bytes = [0; MAX_LINE];
         match self.tty.read(&mut bytes) {
@@ -66,8 +75,8 @@ impl Console {
         }
         let mut lines = Vec::new();
         while let Some(end) = self.typed.iter().position(|b| matches!(b, b'\n' | b'\r')) {
-            let line: Vec<u8> = self.typed.drain(..=end).collect();
-            lines.push(String::from_utf8_lossy(&line).trim().to_owned());
+            lines.push(self.typed.drain(..end).collect());
+            self.typed.remove(0);
         }
         if self.typed.len() > MAX_LINE {
             self.typed.clear();
@@ -87,9 +96,45 @@ impl Console {
     }
 
     pub(super) fn prompt(&mut self) {
-        if self.shell.is_none() {
+        if self.shell.is_none() && self.asked.is_none() {
             self.write(PROMPT);
         }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.path.trim_start_matches("/dev/")
+    }
+
+    /// The next line is a password; `wanted` is for when it is right.
+    pub(super) fn ask_password(&mut self, wanted: Command) {
+        match self.hide_keys() {
+            Ok(before) => {
+                self.asked = Some(Asked { wanted, before });
+                self.write(PASSWORD);
+            }
+            Err(e) => self.write(&format!("no password without hiding keys: {}\n", e.desc())),
+        }
+    }
+
+    /// What the line that came was asked for, where it was.
+    pub(super) fn take_asked(&mut self) -> Option<Command> {
+        let Asked { wanted, before } = self.asked.take()?;
+        // It took the like a moment ago; else the terminal is gone.
+        let _ = tcsetattr(&self.tty, SetArg::TCSANOW, &before);
+        self.write("\n");
+        Some(wanted)
+    }
+
+    /// Never with TCSAFLUSH, which waits until all is written: for ever, on a
+    /// console that takes no bytes.
+    fn hide_keys(&self) -> nix::Result<Termios> {
+        let before = tcgetattr(&self.tty)?;
+        let mut hidden = before.clone();
+        hidden.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(&self.tty, SetArg::TCSANOW, &hidden)?;
+        // What was typed before was shown, and is no secret.
+        tcflush(&self.tty, FlushArg::TCIFLUSH)?;
+        Ok(before)
     }
 
     pub(super) fn start_shell(&mut self) {
@@ -107,6 +152,13 @@ impl Console {
             },
             Err(e) => self.write(&format!("no process for a shell: {}\n", e.desc())),
         }
+    }
+}
+
+impl Drop for Console {
+    /// Another console's answer may come while this one is asked.
+    fn drop(&mut self) {
+        self.take_asked();
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) enum Command {
 }
 
 pub(super) const PROMPT: &str = "liveroot> ";
+pub(super) const PASSWORD: &str = "Password: ";
 pub(super) const HELP: &str = "\
 Answers: retry (after you changed something), continue (in spite of it), log,
 devices, sh (a shell), reboot, poweroff

@@ -20,7 +20,8 @@ pub(super) struct Packer<'a> {
     out: &'a mut dyn Write,
     /// Directories that are there to lead to a path of the list.
     led: Vec<PathBuf>,
-    linked: Linked,
+    /// By device: each counts its inodes from its own beginning.
+    linked: Vec<(u64, Linked)>,
     pub entries: u64,
     /// Sentences about what is not in the archive.
     pub notes: Vec<String>,
@@ -28,7 +29,7 @@ pub(super) struct Packer<'a> {
 
 impl<'a> Packer<'a> {
     pub(super) fn new(root: &'a Path, list: &'a List, out: &'a mut dyn Write) -> Self {
-        Self { root, list, out, led: Vec::new(), linked: Linked::default(), entries: 0, notes: Vec::new() }
+        Self { root, list, out, led: Vec::new(), linked: Vec::new(), entries: 0, notes: Vec::new() }
     }
 
     /// An error is one of writing: what cannot be read is passed over.
@@ -100,7 +101,7 @@ impl<'a> Packer<'a> {
             self.header(path, &about, b'2', 0, target.as_os_str().as_bytes()).map_err(Stop::Writing)?;
         } else if kind.is_file() {
             let name = path.as_os_str().as_bytes();
-            let first = if about.nlink() > 1 { self.linked.first(about.ino(), name) } else { None };
+            let first = if about.nlink() > 1 { self.linked_on(about.dev()).first(about.ino(), name) } else { None };
             match first.map(<[u8]>::to_vec) {
                 Some(first) => self.header(path, &about, b'1', 0, &first).map_err(Stop::Writing)?,
                 None => self.file(path, &at, &about)?,
@@ -129,6 +130,15 @@ impl<'a> Packer<'a> {
                 Err(e) => return Err(Stop::Writing(io::Error::new(e.kind(), format!("{}: {e}", path.display())))),
             }
         }
+    }
+
+    fn linked_on(&mut self, device: u64) -> &mut Linked {
+        let known = self.linked.iter().position(|(known, _)| *known == device);
+        let at = known.unwrap_or_else(|| {
+            self.linked.push((device, Linked::default()));
+            self.linked.len() - 1
+        });
+        &mut self.linked[at].1
     }
 
     fn header(&mut self, path: &Path, about: &Metadata, kind: u8, len: u64, link: &[u8]) -> io::Result<()> {

@@ -88,6 +88,8 @@ fn pack(new: &Path, root: &Path, list: &List) -> io::Result<(u64, Vec<String>)> 
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
     use super::*;
     use crate::unpack::{Limits, package};
 
@@ -142,6 +144,48 @@ mod tests {
         assert!(back.path().join(system::SAVE_LIST).exists(), "the list itself");
         for lost in ["home/tc/.cache", "home/tc/socket", "etc/other"] {
             assert!(!back.path().join(lost).exists(), "{lost}");
+        }
+    }
+
+    struct Tmpfs(PathBuf);
+
+    impl Tmpfs {
+        fn mount(at: PathBuf) -> Self {
+            mount(Some("tmpfs"), &at, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+            Self(at)
+        }
+    }
+
+    impl Drop for Tmpfs {
+        fn drop(&mut self) {
+            umount2(&self.0, MntFlags::MNT_DETACH).unwrap();
+        }
+    }
+
+    /// Each tmpfs counts its inodes from 1; who may not mount has one file
+    /// system, where nothing is taken for a link either.
+    #[test]
+    fn files_of_two_file_systems_are_no_links_to_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, store) = (system(dir.path()), dir.path().join("store"));
+        let homes = ["home", "root"].map(|name| root.join(name));
+        for dir in homes.iter().chain([&store]) {
+            fs::create_dir_all(dir).unwrap();
+        }
+        let is_root = nix::unistd::geteuid().is_root();
+        let _mounted = is_root.then(|| homes.clone().map(Tmpfs::mount));
+        let inodes = homes.clone().map(|home| {
+            fs::write(home.join("kept"), home.file_name().unwrap().as_encoded_bytes()).unwrap();
+            fs::hard_link(home.join("kept"), home.join("second")).unwrap();
+            fs::metadata(home.join("kept")).unwrap().ino()
+        });
+        assert_eq!(inodes[0] == inodes[1], is_root);
+        let (_, notes) = saved(&store, &root);
+        let back = restored(&store.join(layout::SAVE));
+        for home in ["home", "root"] {
+            let second = back.path().join(home).join("second");
+            assert_eq!(fs::read_to_string(&second).unwrap(), home, "{notes:?}");
+            assert_eq!(fs::metadata(&second).unwrap().nlink(), 2, "{home}");
         }
     }
 

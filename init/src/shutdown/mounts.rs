@@ -34,6 +34,10 @@ pub(super) fn let_go() -> Vec<String> {
     }
 }
 
+pub(super) fn is_mounted(target: &str) -> bool {
+    list().iter().any(|mount| mount.target == target)
+}
+
 fn list() -> Vec<Mount> {
     parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }

@@ -173,9 +173,10 @@ pub static TABLE: &[Param] = &[
     ),
     param(
         CHECK,
-        "off|fast|full",
+        "off|fast|warn|full",
         "fast",
-        "fast: the manifest's own digest, and every part's size; full: every part's SHA-256. \
+        "fast: the manifest's own digest, and every part's size; full: every part's SHA-256, which Enter \
+         skips; warn: the same, and the boot goes on with a layer that is damaged. \
          A package's SHA-256 is always verified before it is used, unless this is off",
         &[
             alias("rd.live.check", When("0", "off")),
