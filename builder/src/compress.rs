@@ -11,7 +11,7 @@ use std::num::NonZero;
 use std::str::FromStr;
 use std::thread;
 
-pub use config::{Unpacks, unpacks};
+pub use config::{Unpacks, is_built_in, unpacks};
 pub use encoder::Encoder;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,7 +27,8 @@ pub fn build(source: &Path, codec: Codec, epoch: i64, target: &Path) -> Result<u
     let mut said = Record::default();
     said.add_tree(TreePath::root(), &tree);
     record.file().write_all(&said.encode()?)?;
-    let mut encoder = codec.encoder(Decoder::Kernel, compress::threads(), BufWriter::new(draft.file()))?;
+    let mut encoder =
+        codec.encoder(Decoder::Kernel, compress::threads(), tree.content_len(), BufWriter::new(draft.file()))?;
     newc::write(&tree, &mut encoder)?;
     encoder.finish()?.flush()?;
     let len = draft.file().metadata()?.len();

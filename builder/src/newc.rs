@@ -6,7 +6,7 @@ mod like;
 use std::io::{self, Write};
 
 use init::contract::initramfs as at;
-use tree::{Item, Kind, Node, Tree, TreePath};
+use tree::{Content, Item, Kind, Node, Tree, TreePath};
 
 use like::Entry;
 pub use like::Like;
@@ -59,6 +59,12 @@ pub struct Segment<'t> {
 }
 
 impl Segment<'_> {
+    /// Of its files, without headers.
+    pub fn content_len(&self) -> u64 {
+        let files = self.entries.iter().filter(|entry| entry.with_data);
+        files.filter_map(|entry| entry.item.content()).map(Content::len).sum()
+    }
+
     pub fn write(&self, out: &mut dyn Write) -> Result<(), NewcError> {
         write_entries(Like::Liveroot, 4, &self.entries, out)
     }

@@ -1,7 +1,7 @@
 //! A squashfs from a folder or a tar: what a script would call mksquashfs for.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +15,12 @@ use crate::publish::Draft;
 use crate::space;
 use crate::squashfs::{self, Missing, Options, Written};
 
+/// The source that is standard input.
+pub const STDIN: &str = "-";
+
 #[derive(Debug)]
 pub struct Request {
-    /// A folder, or a tar file.
+    /// A folder, or a tar file; [`STDIN`] is a tar too.
     pub source: PathBuf,
     /// Globs over whole paths, as in a profile.
     pub exclude: Vec<String>,
@@ -45,7 +48,8 @@ pub fn build(request: Request, target: &Path, progress: &Progress) -> Result<Wri
     }
     let step = progress.step(format!("squashfs {}", options.compression), Some(tree.content_len()));
     let start = Instant::now();
-    let written = squashfs::write_watched(&tree, &options, draft.file(), &mut |passed| step.at(passed.read));
+    let written =
+        squashfs::write_watched(&tree, &options, draft.file(), &mut |passed| step.packed(passed.read, passed.written));
     let written = written.map_err(|error| space::told(error, dir))?;
     step.done(&summary(&written, start.elapsed()));
     if is_verified {
@@ -79,7 +83,7 @@ pub(crate) fn note_cache(written: &Written, progress: &Progress) {
 }
 
 /// `, 11,003 of 12,100 blocks from the cache`, where there were any.
-pub(crate) fn from_cache(written: &Written) -> String {
+fn from_cache(written: &Written) -> String {
     match written.cache.taken {
         0 => String::new(),
         taken => format!(", {taken} of {} blocks from the cache", written.count),
@@ -108,6 +112,10 @@ fn prepare(request: Request, progress: &Progress) -> Result<(Tree, Options)> {
 }
 
 fn load(source: &Path) -> Result<Tree> {
+    if source == Path::new(STDIN) {
+        let name = "standard input";
+        return Ok(tree::tar::read(name, io::stdin(), tree::Limits::default(), &Provenance::new(name))?);
+    }
     let from = Provenance::new(source.display().to_string());
     if source.is_dir() {
         return Ok(tree::host::load(source, tree::host::Owners::AsIs, &from)?);
@@ -129,8 +137,8 @@ pub(crate) fn sort_list(list: &Path) -> Result<Vec<TreePath>> {
 }
 
 /// `31.2 MiB of 96.0 MiB, 32.5% (1.5 MiB of it twice), 48.0 MiB/s`
-fn summary(written: &Written, time: Duration) -> String {
-    let permille = u128::from(written.len) * 1000 / u128::from(written.content.max(1));
+pub(crate) fn summary(written: &Written, time: Duration) -> String {
+    let ratio = progress::percent(written.len, written.content);
     let rate = u128::from(written.content) * 1000 / time.as_millis().max(1);
     let rate = progress::bytes(u64::try_from(rate).unwrap_or(u64::MAX));
     let (len, content) = (progress::bytes(written.len), progress::bytes(written.content));
@@ -138,7 +146,7 @@ fn summary(written: &Written, time: Duration) -> String {
         0 => String::new(),
         duplicate => format!(" ({} of it twice)", progress::bytes(duplicate)),
     };
-    format!("{len} of {content}, {}.{}%{twice}, {rate}/s{}", permille / 10, permille % 10, from_cache(written))
+    format!("{len} of {content}, {ratio}{twice}, {rate}/s{}", from_cache(written))
 }
 
 #[cfg(test)]
@@ -172,5 +180,56 @@ mod tests {
         assert!(at(b"bbbb") < at(b"aaaa"), "the list says which comes first");
         build(request(), &target, &progress).unwrap();
         assert!(image == std::fs::read(&target).unwrap(), "twice the same");
+    }
+
+    #[test]
+    fn what_came_of_it_is_told_with_ratio_and_rate() {
+        let mut written = Written {
+            len: 32 << 20,
+            inodes: 9,
+            content: 96 << 20,
+            duplicate: 0,
+            blocks: 0,
+            count: 12_100,
+            cache: squashfs::cache::Used::default(),
+        };
+        assert_eq!(summary(&written, Duration::from_secs(2)), "32.00 MiB of 96.00 MiB, 33.3%, 48.00 MiB/s");
+        (written.duplicate, written.cache.taken) = (1 << 20, 11_003);
+        let told = summary(&written, Duration::ZERO);
+        assert!(told.contains("33.3% (1.00 MiB of it twice), "), "{told}");
+        assert!(told.ends_with(", 11003 of 12100 blocks from the cache"), "{told}");
+    }
+
+    /// An entry that is sound by its own sum, and yet another block's.
+    #[test]
+    fn verifying_finds_a_wrong_block_and_the_old_image_stays() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (source, target, home) =
+            (scratch.path().join("root"), scratch.path().join("root.squashfs"), scratch.path().join("cache"));
+        std::fs::create_dir(&source).unwrap();
+        for (name, byte) in [("a", 1), ("b", 2)] {
+            std::fs::write(source.join(name), vec![byte; 4096]).unwrap();
+        }
+        let cache = Some(squashfs::CacheAt { dir: home.clone(), max: u64::MAX });
+        let defaults = Options::new("zstd:1".parse().unwrap());
+        let options = Options { cache, block_size: "4K".parse().unwrap(), ..defaults };
+        let request = |verify| Request {
+            source: source.clone(),
+            exclude: Vec::new(),
+            sort: None,
+            options: options.clone(),
+            epoch: Some(7),
+            verify,
+        };
+        let progress = Progress::new(Show::Nothing);
+        build(request(true), &target, &progress).unwrap();
+        let image = std::fs::read(&target).unwrap();
+
+        squashfs::cache::swap_entries(&home);
+        let told = build(request(true), &target, &progress).unwrap_err().to_string();
+        assert!(told.starts_with("/a: the squashfs holds other bytes"), "{told}");
+        assert!(image == std::fs::read(&target).unwrap(), "the old image");
+        build(request(false), &target, &progress).unwrap();
+        assert!(image != std::fs::read(&target).unwrap(), "nobody looked");
     }
 }

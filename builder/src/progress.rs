@@ -77,6 +77,12 @@ impl Step {
         self.bar.set_position(bytes);
     }
 
+    /// [`Step::at`], with what the bytes were packed to so far.
+    pub fn packed(&self, read: u64, written: u64) {
+        self.at(read);
+        self.bar.set_message(format!("{}, to {}", self.title, percent(written, read)));
+    }
+
     /// Ends the step, with what came of it.
     pub fn done(self, result: &str) {
         self.bar.finish_and_clear();
@@ -89,6 +95,12 @@ impl Step {
 /// `1.5 MiB`: for people.
 pub fn bytes(count: u64) -> String {
     HumanBytes(count).to_string()
+}
+
+/// `32.5%`: what part of `whole` `part` is, rounded down.
+pub fn percent(part: u64, whole: u64) -> String {
+    let permille = u128::from(part) * 1000 / u128::from(whole.max(1));
+    format!("{}.{}%", permille / 10, permille % 10)
 }
 
 fn say(text: &str) {

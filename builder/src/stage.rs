@@ -8,7 +8,7 @@ use tree::{Conflict, Content, Kind, Leaf, Meta, Provenance, Tree, TreePath};
 
 use crate::builtin;
 use crate::companions;
-use crate::compress::{Unpacks, unpacks};
+use crate::compress::{Unpacks, is_built_in, unpacks};
 use crate::dpkg;
 use crate::elf::{self, ElfError, HostSysroot, Needed, Sysroot};
 use crate::exclusion;
@@ -88,7 +88,10 @@ impl Staged {
     pub fn stage(plan: &Plan, sources: &Sources) -> Result<Self, StageError> {
         let mut notes = Vec::new();
         let payload = match &plan.payload {
-            Payload::Root(root) => StagedPayload::Root(stage_layers(plan, root, sources, &mut notes)?),
+            Payload::Root(root) => {
+                check_root_codecs(plan, root, sources)?;
+                StagedPayload::Root(stage_layers(plan, root, sources, &mut notes)?)
+            }
             Payload::Packages(packages) => {
                 let staged = packages.iter().map(|package| stage_package(plan, package, sources, &mut notes));
                 StagedPayload::Packages(staged.collect::<Result<_, _>>()?)
@@ -113,14 +116,34 @@ fn stage_early(plan: &Plan, sources: &Sources) -> Result<Tree, StageError> {
     Ok(early)
 }
 
-/// A kernel that cannot unpack its initramfs panics, and says nothing of why.
-fn check_codec(plan: &Plan, sources: &Sources) -> Result<(), StageError> {
-    let Some(config) = &sources.kernel.config else { return Ok(()) };
+/// The kernel's config, where it came with one.
+fn kernel_config(sources: &Sources) -> Result<Option<String>, StageError> {
+    let Some(config) = &sources.kernel.config else { return Ok(None) };
     // Debian's has 260 KB.
     let text =
         config.read_all(16 << 20).map_err(|source| StageError::Read { path: "the kernel's config".into(), source })?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// A squashfs of another codec is not mounted, and one with a filter of xz that
+/// the kernel lacks is, but some of its files cannot be read.
+fn check_root_codecs(plan: &Plan, root: &RootPlan, sources: &Sources) -> Result<(), StageError> {
+    let Some(config) = kernel_config(sources)? else { return Ok(()) };
+    for compress in root.layers.iter().map(|layer| layer.compress).chain([root.compress]) {
+        if let Some(option) = compress.kernel_options().into_iter().find(|option| !is_built_in(option, &config)) {
+            let what = format!("this kernel cannot read a squashfs in {compress}: its config has no {option}=y");
+            let remedy = "under [root] and [[layer]], `compress` can be another codec, or the same without that filter";
+            return Err(StageError::Codec(Problems(vec![Problem::new(&plan.kernel.place, what).remedy(remedy)])));
+        }
+    }
+    Ok(())
+}
+
+/// A kernel that cannot unpack its initramfs panics, and says nothing of why.
+fn check_codec(plan: &Plan, sources: &Sources) -> Result<(), StageError> {
+    let Some(config) = kernel_config(sources)? else { return Ok(()) };
     let codec = plan.initramfs.compress;
-    match unpacks(codec.kind, &String::from_utf8_lossy(&text)) {
+    match unpacks(codec.kind, &config) {
         Unpacks::Yes => Ok(()),
         Unpacks::No { option, instead } => {
             let what = format!("this kernel cannot unpack an initramfs in {codec}: its config has no {option}=y");
@@ -153,6 +176,12 @@ fn stage_initramfs(plan: &Plan, sources: &Sources, notes: &mut Vec<String>) -> R
         notes.extend(elf::strip_all(&mut parts));
     }
     lay(&mut tree, parts, &plan.kernel.place, notes)?;
+    if let Some(password) = &plan.initramfs.shell_password {
+        let line = format!("profile {}: initramfs.shell_password", password.place.short());
+        let provenance = Provenance::new(words::SHELL_PASSWORD).because(line);
+        let text = format!("{}\n", password.value.print());
+        tree.insert_file(path(at::SHELL_PASSWORD), 0o600, Content::from(text), provenance)?;
+    }
     // Whose files they were on this system is nobody's business in there, and
     // the archive has no room for xattrs.
     let mut capable = 0;

@@ -27,7 +27,7 @@ pub(crate) struct Squashfs {
 /// What decides on an image's blocks.
 #[derive(Debug, Args)]
 pub(crate) struct Packing {
-    /// A folder, or a tar file (plain, gzip, xz or zstd)
+    /// A folder, or a tar file (plain, gzip, xz or zstd); `-` is a tar on standard input
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
     /// none, gzip[:1-9], xz[:0-9][,x86…][,dict=SIZE], lz4[:hc] or zstd[:1-22]

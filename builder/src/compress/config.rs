@@ -13,9 +13,13 @@ pub enum Unpacks {
     },
 }
 
+pub fn is_built_in(option: &str, config: &str) -> bool {
+    config.lines().any(|line| line.strip_prefix(option) == Some("=y"))
+}
+
 /// Whether a kernel of that `.config` unpacks an initramfs in `codec`.
 pub fn unpacks(codec: CodecKind, config: &str) -> Unpacks {
-    let has = |option: &str| config.lines().any(|line| line.strip_prefix(option) == Some("=y"));
+    let has = |option: &str| is_built_in(option, config);
     match codec.kernel_option() {
         Some(option) if !has(option) => {
             // Smallest first: it is what the profile's author will want to write.

@@ -113,7 +113,8 @@ fn no_cut_and_no_flip_that_changes_anything_passes_the_check() {
     let intact = unpack(&whole);
     assert_eq!(check(&intact), Ok(()));
     for codec in ["none", "zstd:3", "xz:1", "gzip:6", "bzip2:9"] {
-        let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Kernel, threads(), Vec::new()).unwrap();
+        let len = whole.len() as u64;
+        let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Kernel, threads(), len, Vec::new()).unwrap();
         encoder.write_all(&whole).unwrap();
         let packed = encoder.finish().unwrap();
         assert!(decompress(codec, &packed) == whole, "{codec}");

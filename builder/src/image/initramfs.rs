@@ -37,7 +37,7 @@ fn archives(tree: &Tree, codec: Codec, scratch: &Path) -> Result<Vec<Content>> {
     let mut archives: Vec<Content> = Vec::new();
     for segment in newc::segments(tree) {
         let codec = if segment.is_packed { as_it_is } else { codec };
-        let file = encode(scratch, codec, Decoder::Kernel, |out| Ok(segment.write(out)?))?;
+        let file = encode(scratch, codec, Decoder::Kernel, segment.content_len(), |out| Ok(segment.write(out)?))?;
         let archive = spanned(file, "the initramfs")?;
         if !archives.is_empty() {
             let before: u64 = archives.iter().map(Content::len).sum();

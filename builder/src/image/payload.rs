@@ -1,8 +1,9 @@
 //! The parts of a medium: the root or the packages, encoded.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use init::contract::medium;
@@ -66,6 +67,8 @@ pub fn encode_payload(
                 let options = squashfs::Options {
                     epoch: plan.epoch,
                     first: layer.first,
+                    block_size: root.block,
+                    tail_packing: root.tail_packing,
                     cache: request.cache.cloned(),
                     ..squashfs::Options::new(layer.compress)
                 };
@@ -87,9 +90,10 @@ pub fn encode_payload(
                     StagedPackage::Tree(tree) => {
                         check_rights(tree, plan)?;
                         let codec = "xz:6".parse().expect("a codec");
-                        let file =
-                            encode(request.scratch, codec, Decoder::Userland, |out| Ok(package::write(tree, out)?))?;
-                        let mut made = encoded(path, file, tree.content_len(), plan.required, plan.privileged)?;
+                        let len = tree.content_len();
+                        let write = |out: &mut dyn Write| Ok(package::write(tree, out)?);
+                        let file = encode(request.scratch, codec, Decoder::Userland, len, write)?;
+                        let mut made = encoded(path, file, len, plan.required, plan.privileged)?;
                         made.part.extra = plan.extra;
                         made
                     }
@@ -127,7 +131,8 @@ fn squash(
     let step =
         progress.step(format!("{name}{} {}", medium::LAYER_IMAGE, options.compression), Some(tree.content_len()));
     let mut file = scratch_file(request.scratch)?;
-    let mut watch = |passed: squashfs::Passed| step.at(passed.read);
+    let start = Instant::now();
+    let mut watch = |passed: squashfs::Passed| step.packed(passed.read, passed.written);
     let (written, hashes) = match salt {
         None => (squashfs::write_watched(tree, options, &mut file, &mut watch), None),
         Some(salt) => {
@@ -138,9 +143,9 @@ fn squash(
     let written = written.map_err(|error| space::told(error, request.scratch))?;
     let hashes = hashes.map(|passing| hash_tree(name, passing, request.scratch)).transpose()?;
     let mut part = encoded(format!("{name}{}", medium::LAYER_IMAGE), file, tree.content_len(), true, true)?;
-    let (len, taken) = (progress::bytes(written.len), packed::from_cache(&written));
+    let summary = packed::summary(&written, start.elapsed());
     let root = hashes.as_ref().map_or(String::new(), |(verity, _)| format!(", root hash {}", Hex(&verity.root_hash)));
-    step.done(&format!("{len} from {} entries{taken}{root}", tree.len()));
+    step.done(&format!("{summary}{root}"));
     packed::note_cache(&written, progress);
     if request.verify {
         packed::verify(tree, &part.content, progress)?;
@@ -319,7 +324,8 @@ mod tests {
         let mut packed = vec![tar.clone()];
         for codec in ["xz", "zstd", "gzip"] {
             let mut out = Vec::new();
-            let mut encoder = codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, threads(), &mut out).unwrap();
+            let mut encoder =
+                codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, threads(), 500, &mut out).unwrap();
             encoder.write_all(&tar).unwrap();
             encoder.finish().unwrap();
             packed.push(out);

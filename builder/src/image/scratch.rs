@@ -14,9 +14,10 @@ pub(super) fn encode(
     scratch: &Path,
     codec: Codec,
     decoder: Decoder,
+    len: u64,
     fill: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<File> {
-    let mut encoder = codec.encoder(decoder, compress::threads(), BufWriter::new(scratch_file(scratch)?))?;
+    let mut encoder = codec.encoder(decoder, compress::threads(), len, BufWriter::new(scratch_file(scratch)?))?;
     fill(&mut encoder)?;
     encoder
         .finish()?

@@ -33,6 +33,8 @@ pub struct Kmod {
     /// What to try before it, names and aliases resolved: all its softdeps,
     /// where modprobe takes the first line alone, and what it does not say.
     pub pre: Vec<KmodId>,
+    /// What to try once it is loaded, resolved likewise.
+    pub post: Vec<KmodId>,
     /// What it may ask for while it runs, resolved likewise.
     pub weak: Vec<KmodId>,
     /// Dependencies that are neither kmods of this kernel nor built in.
@@ -123,8 +125,8 @@ impl Catalog {
             self.warnings.push(format!("{path} was built for {release} and will not load into {}", self.release));
         }
         self.by_name.insert(name.clone(), KmodId(self.kmods.len()));
-        let (direct, deps, pre, weak, missing) = Default::default();
-        self.kmods.push(Kmod { name, path, content, info, direct, deps, pre, weak, missing });
+        let (direct, deps, pre, post, weak, missing) = Default::default();
+        self.kmods.push(Kmod { name, path, content, info, direct, deps, pre, post, weak, missing });
         Some(symbols)
     }
 
@@ -156,8 +158,11 @@ impl Catalog {
             let said = info.softdeps.iter().flat_map(|softdep| &softdep.pre).map(String::as_str);
             let pre = said.chain(unsaid::pre(&self.kmods[n].name).iter().copied());
             let pre = self.resolve_soft(n, pre, &mut known);
+            let said = info.softdeps.iter().flat_map(|softdep| &softdep.post).map(String::as_str);
+            let post = self.resolve_soft(n, said, &mut known);
             let weak = self.resolve_soft(n, info.weak.iter().map(String::as_str), &mut known);
             self.kmods[n].pre = pre;
+            self.kmods[n].post = post;
             self.kmods[n].weak = weak;
         }
         self.warn_of_soft_ring();
@@ -251,6 +256,7 @@ mod tests {
         let catalog = catalog.unwrap();
         let ext4 = catalog.get(catalog.find("ext4").unwrap());
         assert_eq!(names(&catalog, &ext4.pre), ["crc32c_intel", "crc32c_generic"]);
+        assert_eq!(names(&catalog, &ext4.post), ["late"]);
     }
 
     #[test]

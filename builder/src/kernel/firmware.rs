@@ -71,7 +71,7 @@ pub(super) fn stage(
             if found.is_empty() {
                 missing.push(Missing { kmod: kmod.name.clone(), path: named.clone() });
             }
-            let from = reason.nearer(format!("{} {}", words::FIRMWARE, kmod.name)).nearer(origin(&kernel.from));
+            let from = reason.nearer(format!("{} {}", words::FIRMWARE, kmod.name));
             for path in found {
                 copy(firmware, path, out, &from)?;
             }
@@ -82,8 +82,22 @@ pub(super) fn stage(
 
 /// The kernel tries a firmware's plain name first, then with these suffixes
 /// (kernel: drivers/base/firmware_loader/main.c).
+const PACKED: [&str; 2] = [".zst", ".xz"];
+
+/// By this name, packed or not, or as what a symlink in its way leads to.
+pub(super) fn is_there(firmware: &Tree, path: &TreePath) -> bool {
+    let name = path.as_bytes();
+    let plain = PACKED.iter().find_map(|end| name.strip_suffix(end.as_bytes())).unwrap_or(name);
+    let is_named =
+        |end: &str| TreePath::new([plain, end.as_bytes()].concat()).is_ok_and(|path| firmware.contains(&path));
+    let is_leaf = |dir: &TreePath| firmware.get(dir).is_some_and(|item| !item.is_dir());
+    is_named("")
+        || PACKED.into_iter().any(is_named)
+        || std::iter::successors(path.parent(), TreePath::parent).any(|dir| is_leaf(&dir))
+}
+
 fn provides(file: &str, named: &str) -> bool {
-    let plain = [".zst", ".xz"].iter().find_map(|end| file.strip_suffix(end));
+    let plain = PACKED.iter().find_map(|end| file.strip_suffix(end));
     [Some(file), plain].into_iter().flatten().any(|name| name == named || init::glob::matches(named, name))
 }
 
@@ -95,7 +109,8 @@ fn copy(firmware: &Tree, path: &TreePath, out: &mut Tree, from: &Provenance) -> 
         let Some(item) = firmware.get(&path) else { break };
         let Node::Leaf { kind, .. } = item.node else { break };
         if !out.contains(&at) {
-            out.insert_leaf(at, Leaf { meta: item.meta.clone(), kind: kind.clone() }, from.clone())?;
+            let leaf = Leaf { meta: item.meta.clone(), kind: kind.clone() };
+            out.insert_leaf(at, leaf, from.nearer(origin(item.provenance)))?;
         }
         let Kind::Symlink(target) = kind else { break };
         let Some(next) = resolve(&path, target) else { break };

@@ -26,8 +26,9 @@ pub enum KmodForm {
     Packed(Codec),
 }
 
-/// What is less packs better together with all the rest.
-const WORTH: u64 = 64 << 10;
+/// What is less packs better together with all the rest. In `@live` 64 KiB would make the image
+/// 0.27 MiB smaller, and what it unpacks to 1.6 MiB larger: a machine of 96 MiB has not 2 to spare.
+const WORTH: u64 = 32 << 10;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {

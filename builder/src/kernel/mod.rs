@@ -109,6 +109,21 @@ impl Kernel {
             from: from.clone(),
         })
     }
+
+    /// More firmware, out of a root, a package or a folder of nothing else. What is
+    /// there already stays.
+    pub fn add_firmware(&mut self, from: &Tree) -> Result<(), Conflict> {
+        let mut dirs = FIRMWARE_DIRS.iter().map(|dir| at(dir, ""));
+        let dir = dirs.find(|dir| from.get(dir).is_some_and(|item| item.is_dir())).unwrap_or_default();
+        for Item { path, meta, node, provenance } in from.walk_below(&dir) {
+            let path = path.strip_dir(&dir).expect("it is below");
+            if let (Node::Leaf { kind, .. }, false) = (node, firmware::is_there(&self.firmware, &path)) {
+                let leaf = Leaf { meta: meta.clone(), kind: kind.clone() };
+                self.firmware.insert_leaf(path, leaf, provenance.clone())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 const MODULE_DIRS: [&str; 2] = ["lib/modules", "usr/lib/modules"];
@@ -197,6 +212,31 @@ mod tests {
         assert_eq!(kernel.config.unwrap().read_all(99).unwrap(), b"CONFIG_X=y");
         assert!(kernel.modules.contains(&path("kernel/fs/ext4/ext4.ko")));
         assert!(kernel.firmware.contains(&path("a/b.bin")));
+    }
+
+    #[test]
+    fn more_firmware_comes_from_a_root_or_a_folder_and_takes_nothing_away() {
+        let theirs = [("lib/firmware/a/b.bin", "theirs"), ("lib/firmware/z.bin.zst", "packed")];
+        let mut kernel = from(&package(&[], &theirs)).unwrap();
+        kernel.firmware.insert_symlink(path("link"), "a", Provenance::new("theirs")).unwrap();
+        let of = |files: &[(&str, &'static str)]| {
+            let mut tree = Tree::new();
+            for (at, text) in files {
+                tree.insert_file(path(at), 0o644, text.as_bytes().into(), Provenance::new("more")).unwrap();
+            }
+            tree
+        };
+        kernel.add_firmware(&of(&[("etc/x", "x"), ("usr/lib/firmware/a/c.bin", "root's")])).unwrap();
+        kernel.add_firmware(&of(&[("a/b.bin", "mine"), ("a/c.bin", "mine"), ("d.bin", "mine")])).unwrap();
+        let text = |at: &str| kernel.firmware.get(&path(at)).and_then(|item| item.content()?.read_all(99).ok());
+        for (at, expected) in [("a/b.bin", "theirs"), ("a/c.bin", "root's"), ("d.bin", "mine")] {
+            assert_eq!(text(at).as_deref(), Some(expected.as_bytes()), "{at}");
+        }
+        assert!(!kernel.firmware.contains(&path("etc/x")));
+        // The kernel would take the plain one first.
+        kernel.add_firmware(&of(&[("z.bin", "mine"), ("z.bin.xz", "mine"), ("link/y.bin", "mine")])).unwrap();
+        let names: Vec<String> = kernel.firmware.walk().map(|item| item.path.to_string()).collect();
+        assert_eq!(names, ["/", "/a", "/a/b.bin", "/a/c.bin", "/d.bin", "/link", "/z.bin.zst"]);
     }
 
     #[test]

@@ -101,8 +101,9 @@ pub fn select(catalog: &Catalog, asked: &[Asked]) -> Result<Selection, SelectErr
         }
         let hard = kmod.direct.iter().map(|&dep| (dep, "needed by"));
         let soft = kmod.pre.iter().map(|&dep| (dep, "tried before"));
+        let later = kmod.post.iter().map(|&dep| (dep, "tried after"));
         let weak = kmod.weak.iter().map(|&dep| (dep, "may be asked for by"));
-        for (dep, relation) in hard.chain(soft).chain(weak) {
+        for (dep, relation) in hard.chain(soft).chain(later).chain(weak) {
             if selection.contains(dep) {
                 continue;
             }

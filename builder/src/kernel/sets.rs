@@ -104,6 +104,7 @@ const LIVE: &[Rule] = &[
         paths: "kernel/fs/fat/vfat.ko kernel/fs/exfat kernel/fs/ntfs3",
         aliases: "",
     },
+    Rule { why: "what Ventoy says through UEFI", paths: "kernel/fs/efivarfs", aliases: "" },
     Rule {
         why: "persistence, and images on a disk",
         paths: "kernel/fs/ext4 kernel/fs/xfs kernel/fs/btrfs",

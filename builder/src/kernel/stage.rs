@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use init::contract::initramfs;
-use init::kmods::{Alias, Kmod as IndexKmod, KmodIndex};
+use init::kmods::{After, Alias, Kmod as IndexKmod, KmodIndex};
 use tree::{Conflict, Provenance, Tree, TreePath};
 
 use super::catalog::{Catalog, KmodId};
@@ -70,7 +70,7 @@ fn index(catalog: &Catalog, selection: &Selection, paths: &[TreePath]) -> String
     let numbers: BTreeMap<KmodId, u32> = selection.iter().zip(0..).map(|((id, _), n)| (id, n)).collect();
     let paths: Vec<String> = paths.iter().map(|path| path.to_string().trim_start_matches('/').to_string()).collect();
     let mut kmods = Vec::new();
-    let mut aliases = Vec::new();
+    let (mut afters, mut aliases) = (Vec::new(), Vec::new());
     for (id, path) in numbers.keys().zip(&paths) {
         let kmod = catalog.get(*id);
         kmods.push(IndexKmod {
@@ -79,11 +79,13 @@ fn index(catalog: &Catalog, selection: &Selection, paths: &[TreePath]) -> String
             deps: kmod.deps.iter().map(|dep| numbers[dep]).collect(),
             soft: softs(catalog, *id).iter().filter_map(|dep| numbers.get(dep).copied()).collect(),
         });
+        let later = kmod.post.iter().filter_map(|later| numbers.get(later));
+        afters.extend(later.map(|&later| After { kmod: numbers[id], later }));
         // An alias with a line break in it would be two lines of the index.
         let printable = kmod.info.aliases.iter().filter(|glob| !glob.contains(char::is_control));
         aliases.extend(printable.map(|glob| Alias { kmod: numbers[id], glob }));
     }
-    KmodIndex { release: &catalog.release, kmods, aliases, builtin: catalog.builtin.names().collect() }.print()
+    KmodIndex { release: &catalog.release, kmods, afters, aliases, builtin: catalog.builtin.names().collect() }.print()
 }
 
 /// What to try before a kmod: also what its dependencies ask for, so that
@@ -120,7 +122,13 @@ mod tests {
     fn kmods_are_staged_with_the_index_that_init_reads_and_those_of_devices_plain() {
         let modinfo = ["depends=jbd2", "alias=usb:x", "alias=two\nbuiltin lines"];
         let mut kernel = kernel(
-            &[("fs/ext4.ko", &[]), ("fs/jbd2.ko", &["softdep=pre: crc"]), ("lib/crc.ko", &[]), ("x/other.ko", &[])],
+            &[
+                ("fs/ext4.ko", &[]),
+                ("fs/jbd2.ko", &["softdep=pre: crc post: late"]),
+                ("lib/crc.ko", &[]),
+                ("x/other.ko", &[]),
+                ("x/late.ko", &[]),
+            ],
             &[("lib/modules/RELEASE/modules.builtin", "kernel/atkbd.ko\n")],
         );
         kernel.modules.remove(&path("kernel/fs/ext4.ko"));
@@ -137,6 +145,8 @@ mod tests {
                       kmod ext4 kernel/fs/ext4.ko 1 2\n\
                       kmod jbd2 kernel/fs/jbd2.ko - 2\n\
                       kmod crc kernel/lib/crc.ko - -\n\
+                      kmod late kernel/x/late.ko - -\n\
+                      after 1 3\n\
                       alias 0 usb:x\n\
                       builtin atkbd\n";
         assert_eq!(staged.index, wanted);

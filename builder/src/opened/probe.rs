@@ -94,7 +94,7 @@ mod tests {
         {
             for codec in ["none", "gzip", "bzip2", "xz", "zstd"] {
                 let mut encoder =
-                    codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, threads(), Vec::new()).unwrap();
+                    codec.parse::<Codec>().unwrap().encoder(Decoder::Userland, threads(), 0, Vec::new()).unwrap();
                 encoder.write_all(&plain).unwrap();
                 let packed = encoder.finish().unwrap();
                 assert_eq!(kind(&packed.into()).unwrap(), wanted, "{codec}");

@@ -3,7 +3,7 @@
 //! been said.
 
 mod boot;
-mod microcode;
+mod firmware;
 mod print;
 mod resolve;
 mod root;
@@ -13,13 +13,14 @@ use std::path::PathBuf;
 
 use init::contract::{Mode, params};
 use init::manifest::Hex;
+use init::password::PasswordHash;
 use iso::VolumeId;
 
 use crate::arch::Arch;
 use crate::compress::Codec;
 use crate::kernel::KmodForm;
 use crate::profile::{Located, Place};
-use crate::squashfs::Compression;
+use crate::squashfs::{BlockSize, Compression};
 use crate::verity::RootHash;
 
 pub use boot::{BootEntry, BootPlan, ProgramFile};
@@ -50,6 +51,8 @@ pub struct Plan {
     pub clamp: bool,
     pub kernel: Located<KernelSource>,
     pub modules: Vec<Located<String>>,
+    /// Beside what the kernel's source has; the first that has a file gives it.
+    pub firmware: Vec<Located<FirmwareSource>>,
     pub initramfs: InitramfsPlan,
     pub payload: Payload,
     pub boot: BootPlan,
@@ -79,6 +82,8 @@ pub struct InitramfsPlan {
     pub strip: bool,
     /// Of the finished archive, in bytes.
     pub max_size: Option<u64>,
+    /// What the rescue prompt asks for before a shell and `continue`.
+    pub shell_password: Option<Located<PasswordHash>>,
     /// What processors' microcode is put together from.
     pub microcode: Vec<Located<FirmwareSource>>,
     pub parts: Parts,
@@ -137,6 +142,10 @@ pub struct RootPlan {
     /// Also what no live system needs.
     pub exclude_usual: bool,
     pub compress: Compression,
+    /// Its blocks and those of the layers.
+    pub block: BlockSize,
+    /// Ends of long files go into fragments, here and in the layers.
+    pub tail_packing: bool,
     /// A list of what a boot reads, which is stored first.
     pub order: Option<Located<PathBuf>>,
     pub overlays: Vec<Located<OverlaySource>>,

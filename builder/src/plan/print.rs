@@ -21,6 +21,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     for module in &plan.modules {
         line(f, "modules", &module.value, Some(module))?;
     }
+    for source in &plan.firmware {
+        line(f, "firmware", &firmware(&source.value), Some(source))?;
+    }
     writeln!(f, "\ninitramfs")?;
     line::<()>(f, "compress", &plan.initramfs.compress.to_string(), None)?;
     line::<()>(f, "kmods", &plan.initramfs.kmods.to_string(), None)?;
@@ -29,6 +32,9 @@ pub(super) fn plan(plan: &Plan, f: &mut Formatter<'_>) -> fmt::Result {
     }
     if let Some(max) = plan.initramfs.max_size {
         line::<()>(f, "max_size", &crate::progress::bytes(max), None)?;
+    }
+    if let Some(password) = &plan.initramfs.shell_password {
+        line(f, "shell_password", "yes", Some(password))?;
     }
     for source in &plan.initramfs.microcode {
         line(f, "microcode", &firmware(&source.value), Some(source))?;
@@ -72,6 +78,10 @@ fn payload(f: &mut Formatter<'_>, payload: &Payload) -> fmt::Result {
                 line(f, "exclude", &exclude.value, Some(exclude))?;
             }
             line::<()>(f, "compress", &root.compress.to_string(), None)?;
+            line::<()>(f, "block", &root.block.to_string(), None)?;
+            if root.tail_packing {
+                line::<()>(f, "pack_tails", "yes", None)?;
+            }
             if let Some(order) = &root.order {
                 line(f, "order", &shown(&order.value), Some(order))?;
             }

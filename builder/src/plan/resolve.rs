@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use init::contract::{Mode, medium};
+use init::password::PasswordHash;
 use iso::VolumeId;
 
 use super::{
@@ -50,10 +51,12 @@ impl Resolver<'_> {
             [] => vec![Located { value: "@live".into(), place: profile.kernel.from.place.clone() }],
             given => given.to_vec(),
         };
+        let firmware = self.firmware("firmware", &profile.kernel.firmware, profile.mode.value);
         let compress = self.codec(profile.initramfs.compress.as_ref(), "zstd:19");
         let kmods = self.kmods(profile.initramfs.kmods.as_ref());
         let strip = profile.initramfs.strip.as_ref().is_some_and(|wanted| wanted.value);
         let max_size = self.size(profile.initramfs.max_size.as_ref());
+        let shell_password = self.shell_password(profile.initramfs.shell_password.as_ref());
         let microcode = self.microcode(&profile.initramfs.microcode, profile.mode.value);
         let section = &profile.initramfs;
         let parts = self.parts(section.userland.as_ref(), &section.programs, &section.overlays, profile.mode.value);
@@ -76,7 +79,16 @@ impl Resolver<'_> {
             clamp: request.epoch.is_some(),
             kernel: kernel?,
             modules,
-            initramfs: InitramfsPlan { compress: compress?, kmods: kmods?, strip, max_size, microcode, parts },
+            firmware,
+            initramfs: InitramfsPlan {
+                compress: compress?,
+                kmods: kmods?,
+                strip,
+                max_size,
+                shell_password,
+                microcode,
+                parts,
+            },
             payload: payload?,
             boot,
             media_sum: profile.image.media_sum.as_ref().is_none_or(|wanted| wanted.value),
@@ -125,6 +137,20 @@ impl Resolver<'_> {
             self.refuse(written, "not a size: bytes, or a number with KiB, MiB or GiB");
         }
         size
+    }
+
+    /// What is refused may be the password: it is not repeated.
+    fn shell_password(&mut self, written: Option<&Located<String>>) -> Option<Located<PasswordHash>> {
+        let written = written?;
+        match PasswordHash::parse(&written.value) {
+            Ok(value) => Some(Located { value, place: written.place.clone() }),
+            Err(e) => {
+                let remedy = "`openssl passwd -5` or `mkpasswd -m sha256crypt` makes `$5$SALT$HASH` of a password";
+                let problem = Problem::new(&written.place, format!("`initramfs.shell_password`: {e}"));
+                self.problems.push(problem.remedy(remedy));
+                None
+            }
+        }
     }
 
     pub(super) fn refuse(&mut self, written: Option<&Located<String>>, what: &str) {
@@ -408,6 +434,7 @@ root
   exclude  /boot and package caches
   exclude  boot/*  # p.toml:14
   compress zstd:15
+  block    128K
   verity   yes
   overlay  overlays/extra  # p.toml:15
 
@@ -500,9 +527,18 @@ advice     a stick formatted as FAT will show the label as "TINY_RAM_SY"
                 OVERLAY.replace("[initramfs]", "[initramfs]\nmicrocode = [\"intel\"]"),
                 &["no source of microcode: `intel`", "`deb:FILE.deb`"],
             ),
+            (OVERLAY.replace("[kernel]", "[kernel]\nfirmware = [\"intel\"]"), &["no source of firmware: `intel`"]),
             (OVERLAY.replace("[initramfs]", "[initramfs]\nmax_size = \"6 pounds\""), &["not a size", "MiB"]),
+            (
+                OVERLAY.replace("[initramfs]", "[initramfs]\nshell_password = \"sesame\""),
+                &[
+                    "p.toml:10:18: `initramfs.shell_password`: not a crypt(5) hash of the SHA-256 kind",
+                    "`openssl passwd -5`",
+                ],
+            ),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"zip\""), &["`zip` is not a squashfs codec", "lz4[:hc]"]),
             (OVERLAY.replace("[root]", "[root]\ncompress = \"zstd:30\""), &["zstd has the levels 1 to 22"]),
+            (OVERLAY.replace("[root]", "[root]\nblock = \"100K\""), &["p.toml:13:9: `100K` is not a block size"]),
             (OVERLAY.replace("[root]", "[root]\norder = \"trace\""), &["p.toml:13:9: `trace` is not a file"]),
             (
                 OVERLAY.replace("dir:rootfs", "mmdebstrap:--setup-hook=id"),

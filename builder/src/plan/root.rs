@@ -7,13 +7,15 @@ use init::contract::{medium, params};
 use super::resolve::{Resolver, is_package_name, is_verified, split_source};
 use super::{LayerPlan, RootPlan, RootSource};
 use crate::profile::{LayerSection, Located, Problem, Profile};
-use crate::squashfs::{Compression, OptionError};
+use crate::squashfs::{BlockSize, Compression, OptionError};
 
 impl Resolver<'_> {
     pub(super) fn root(&mut self, profile: &Profile) -> Option<RootPlan> {
         let section = profile.root.as_ref()?;
         let from = self.root_source(&section.from, &section.include, "root")?;
         let compress = self.root_codec(section.compress.as_ref());
+        let block = section.block.as_ref().map_or(Ok(BlockSize::default()), |written| written.value.parse());
+        let block = block.map_err(|e: OptionError| self.refuse(section.block.as_ref(), &e.to_string())).ok();
         let order = section.order.as_ref().and_then(|written| {
             let value = self.existing(written, &written.value, Path::is_file, "a file")?;
             Some(Located { value, place: written.place.clone() })
@@ -25,6 +27,8 @@ impl Resolver<'_> {
             exclude: section.exclude.clone(),
             exclude_usual: section.exclude_usual.as_ref().is_none_or(|usual| usual.value),
             compress: compress?,
+            block: block?,
+            tail_packing: section.pack_tails.as_ref().is_some_and(|pack| pack.value),
             order,
             overlays,
             layers,

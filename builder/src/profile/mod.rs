@@ -41,6 +41,8 @@ pub struct Profile {
 pub struct KernelSection {
     pub from: Located<String>,
     pub modules: Vec<Located<String>>,
+    /// Where firmware is that the kernel's own source does not have.
+    pub firmware: Vec<Located<String>>,
     pub cmdline: Option<Located<String>>,
 }
 
@@ -51,6 +53,8 @@ pub struct InitramfsSection {
     /// Whether ELF files lose what only debuggers read ([`crate::elf::strip_all`]).
     pub strip: Option<Located<bool>>,
     pub max_size: Option<Located<String>>,
+    /// Hashed, and never the password itself.
+    pub shell_password: Option<Located<String>>,
     pub microcode: Vec<Located<String>>,
     pub userland: Option<Located<String>>,
     pub programs: Vec<Located<String>>,
@@ -66,6 +70,10 @@ pub struct RootSection {
     /// Whether what no live system needs is left out ([`crate::exclusion`]).
     pub exclude_usual: Option<Located<bool>>,
     pub compress: Option<Located<String>>,
+    /// The squashfs's block size; layers have it too.
+    pub block: Option<Located<String>>,
+    /// Whether the ends of long files go into fragments; layers' do too.
+    pub pack_tails: Option<Located<bool>>,
     /// A file with one path a line: what a boot reads, in that order.
     pub order: Option<Located<String>>,
     pub overlays: Vec<Located<String>>,
@@ -273,9 +281,10 @@ fn kernel_section(mut section: Section<'_>) -> Option<KernelSection> {
     let from = section.string("from");
     let from = section.require("from", from, "`dir:PATH`, `host`, `root`, or `deb:NAME-or-FILE`");
     let modules = section.strings("modules").unwrap_or_default();
+    let firmware = section.strings("firmware").unwrap_or_default();
     let cmdline = section.string("cmdline");
     section.finish();
-    Some(KernelSection { from: from?, modules, cmdline })
+    Some(KernelSection { from: from?, modules, firmware, cmdline })
 }
 
 fn initramfs_section(mut section: Section<'_>) -> InitramfsSection {
@@ -284,6 +293,7 @@ fn initramfs_section(mut section: Section<'_>) -> InitramfsSection {
         kmods: section.string("kmods"),
         strip: section.boolean("strip"),
         max_size: section.string("max_size"),
+        shell_password: section.string("shell_password"),
         microcode: section.strings("microcode").unwrap_or_default(),
         userland: section.string("userland"),
         programs: section.strings("programs").unwrap_or_default(),
@@ -301,12 +311,15 @@ fn root_section_fields(mut section: Section<'_>) -> Option<RootSection> {
         section.strings("exclude").unwrap_or_default(),
         section.boolean("exclude_usual"),
         section.string("compress"),
+        section.string("block"),
+        section.boolean("pack_tails"),
         section.string("order"),
         section.strings("overlays").unwrap_or_default(),
     );
     section.finish();
-    let (include, exclude, exclude_usual, compress, order, overlays) = fields;
-    Some(RootSection { from: from?, include, exclude, exclude_usual, compress, order, overlays })
+    let (include, exclude, exclude_usual, compress, block, pack_tails, order, overlays) = fields;
+    let from = from?;
+    Some(RootSection { from, include, exclude, exclude_usual, compress, block, pack_tails, order, overlays })
 }
 
 fn layer_section(mut section: Section<'_>) -> Option<LayerSection> {
@@ -401,14 +414,26 @@ overlays = [\"ram-system\"]
         });
         let live = profiles.next().unwrap();
         assert!(live.arch.is_some());
-        let KernelSection { from: _, modules, cmdline } = live.kernel;
-        assert!(!modules.is_empty() && cmdline.is_some());
-        let InitramfsSection { compress, kmods, strip, max_size, microcode, userland, programs, overlays } =
-            live.initramfs;
+        let KernelSection { from: _, modules, firmware, cmdline } = live.kernel;
+        assert!(!modules.is_empty() && !firmware.is_empty() && cmdline.is_some());
+        let InitramfsSection {
+            compress,
+            kmods,
+            strip,
+            max_size,
+            shell_password,
+            microcode,
+            userland,
+            programs,
+            overlays,
+        } = live.initramfs;
         assert!(strip.is_some() && compress.is_some() && kmods.is_some() && max_size.is_some() && userland.is_some());
+        assert!(shell_password.is_some());
         assert!([microcode, programs, overlays].iter().all(|list| !list.is_empty()));
-        let RootSection { from: _, include, exclude, exclude_usual, compress, order, overlays } = live.root.unwrap();
+        let RootSection { from: _, include, exclude, exclude_usual, compress, block, pack_tails, order, overlays } =
+            live.root.unwrap();
         assert!(compress.is_some() && order.is_some() && exclude_usual.is_some());
+        assert!(block.is_some() && pack_tails.is_some());
         assert!([include, exclude, overlays].iter().all(|list| !list.is_empty()));
         let [layer] = &live.layers[..] else { panic!("one layer") };
         let LayerSection { name: _, from, include, exclude, compress, overlays, extra } = layer;

@@ -21,6 +21,7 @@ pub mod words {
     pub const EVERY_INITRAMFS: &str = "every initramfs has it";
     pub const KMOD_INDEX: &str = "index of the kernel modules";
     pub const FACTS: &str = "facts of this image";
+    pub const SHELL_PASSWORD: &str = "password of the rescue prompt, hashed";
     pub const CONTENTS: &str = "list of the initramfs, which /init checks";
     /// Of a Debian system, by dpkg's lists.
     pub const PACKAGE: &str = "Debian package";
@@ -55,6 +56,7 @@ const ROLES: &[(&str, Role)] = &[
     (words::EVERY_INITRAMFS, Role::Init),
     (words::KMOD_INDEX, Role::List),
     (words::FACTS, Role::List),
+    (words::SHELL_PASSWORD, Role::List),
     (words::CONTENTS, Role::List),
 ];
 
@@ -181,6 +183,7 @@ mod tests {
             ("bin/ls", &["command of toybox", "profile p.toml:3"], "userland", "toybox"),
             ("init", &["liveroot's /init"], "init", "/init"),
             ("etc/live/kmods", &["index of the kernel modules", "p"], "lists", "/etc/live/kmods"),
+            ("etc/live/x", &["password of the rescue prompt, hashed", "profile p.toml:3"], "lists", "/etc/live/x"),
             ("etc/x", &["kmodules are no word of it"], "other", "kmodules are no word of it"),
         ] {
             let chain = causes[1..].iter().fold(Provenance::new(causes[0]), |chain, cause| chain.because(*cause));

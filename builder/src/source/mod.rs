@@ -109,14 +109,21 @@ impl Sources {
             from.map(|from| load_root(from, "layer.from", plan.arch, cache)).transpose()
         };
         let layers = layers.iter().map(load_layer).collect::<Result<_, _>>()?;
-        let (kernel, kernel_package) = load_kernel(plan, cache, root.as_ref())?;
+        let (mut kernel, kernel_package) = load_kernel(plan, cache, root.as_ref())?;
         check_machine(plan, &kernel)?;
+        for from in &plan.firmware {
+            let (firmware, _) = load_firmware(from, "kernel.firmware", root.as_ref())?;
+            kernel
+                .add_firmware(&firmware)
+                .map_err(|e| bad(&from.place, "firmware cannot be added to the kernel's", e))?;
+        }
         let own = plan.boot.files.as_ref();
         let mut loaders = LoaderFiles::load(&bootloader::needs(plan), plan.arch, own, cache)?;
         for (extra, content, from) in program::load(plan, cache)? {
             loaders.insert(extra.need, content, from);
         }
-        let microcode = plan.initramfs.microcode.iter().map(|from| load_firmware(from, root.as_ref()));
+        let microcode =
+            plan.initramfs.microcode.iter().map(|from| load_firmware(from, "initramfs.microcode", root.as_ref()));
         let microcode = microcode.collect::<Result<_, _>>()?;
         Ok(Self { kernel, kernel_package, root, layers, microcode, loaders })
     }
@@ -139,9 +146,14 @@ fn load_root(from: &Located<RootSource>, key: &str, arch: Arch, cache: &Cache) -
     }
 }
 
-fn load_firmware(from: &Located<FirmwareSource>, root: Option<&Tree>) -> Result<(Tree, Provenance), SourceError> {
+/// `key` is where the profile names it.
+fn load_firmware(
+    from: &Located<FirmwareSource>,
+    key: &str,
+    root: Option<&Tree>,
+) -> Result<(Tree, Provenance), SourceError> {
     let place = &from.place;
-    let cause = |what: String| Provenance::new(what).because(format!("profile {}: initramfs.microcode", place.short()));
+    let cause = |what: String| Provenance::new(what).because(format!("profile {}: {key}", place.short()));
     let folder = |dir: &Path, from: &Provenance| {
         tree::host::load(dir, tree::host::Owners::Root, from).map_err(|e| bad(place, "firmware cannot be read", e))
     };

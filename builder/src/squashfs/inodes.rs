@@ -107,3 +107,35 @@ pub(super) fn dir(header: &Header, listing: &Listing, parent: u32) -> Vec<u8> {
 fn words(out: &mut Vec<u8>, words: impl IntoIterator<Item = u32>) {
     out.extend(words.into_iter().flat_map(u32::to_le_bytes));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_extended_only_where_a_basic_inode_cannot_say_it() {
+        const GIB_4: u64 = 1 << 32;
+        let plain = Header { mode: 0o644, uid: 0, gid: 0, mtime: 0, number: 1, links: 1, xattrs: NO_XATTRS };
+        let (stored, mut holed) = (Stored::default(), Stored::default());
+        holed.sparse = 4096;
+        let (linked, labelled) = (Header { links: 2, ..plain }, Header { xattrs: 0, ..plain });
+        for (header, len, start, stored, is_extended) in [
+            (plain, GIB_4 - 1, GIB_4 - 1, &stored, false),
+            (plain, GIB_4, 0, &stored, true),
+            (plain, 1, GIB_4, &stored, true),
+            (plain, 1, 0, &holed, true),
+            (linked, 1, 0, &stored, true),
+            (labelled, 1, 0, &stored, true),
+        ] {
+            let bytes = file(&header, len, start, stored, &[]);
+            // struct squashfs_reg_inode and squashfs_lreg_inode, without block words.
+            assert_eq!(
+                (bytes[0], bytes.len()),
+                if is_extended { (9, 56) } else { (2, 32) },
+                "{header:?} {len} {start}"
+            );
+            let (at, width) = if is_extended { (24, 8) } else { (28, 4) };
+            assert_eq!(bytes[at..at + width], len.to_le_bytes()[..width], "{header:?}");
+        }
+    }
+}

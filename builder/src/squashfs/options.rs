@@ -142,6 +142,20 @@ impl Filter {
     ];
 }
 
+impl Filter {
+    fn kernel_option(self) -> &'static str {
+        match self {
+            Self::X86 => "CONFIG_XZ_DEC_X86",
+            Self::PowerPc => "CONFIG_XZ_DEC_POWERPC",
+            Self::Arm => "CONFIG_XZ_DEC_ARM",
+            Self::ArmThumb => "CONFIG_XZ_DEC_ARMTHUMB",
+            Self::Sparc => "CONFIG_XZ_DEC_SPARC",
+            Self::Arm64 => "CONFIG_XZ_DEC_ARM64",
+            Self::RiscV => "CONFIG_XZ_DEC_RISCV",
+        }
+    }
+}
+
 impl Filters {
     pub fn bits(self) -> u32 {
         self.0
@@ -169,6 +183,20 @@ pub enum OptionError {
     Filter(String),
     #[error("`{0}` is not a dictionary of xz: 8K to 1M, a power of two or one and a half of it")]
     Dictionary(String),
+}
+
+impl Compression {
+    /// What a kernel's `.config` has to have for it to read the image.
+    pub fn kernel_options(self) -> Vec<&'static str> {
+        let (codec, filters) = match self {
+            // The superblock names a codec where nothing is packed, too.
+            Self::None | Self::Gzip { .. } => ("CONFIG_SQUASHFS_ZLIB", Filters::default()),
+            Self::Xz(xz) => ("CONFIG_SQUASHFS_XZ", xz.filters),
+            Self::Lz4 { .. } => ("CONFIG_SQUASHFS_LZ4", Filters::default()),
+            Self::Zstd { .. } => ("CONFIG_SQUASHFS_ZSTD", Filters::default()),
+        };
+        [codec].into_iter().chain(filters.iter().map(Filter::kernel_option)).collect()
+    }
 }
 
 impl FromStr for Compression {

@@ -1,5 +1,6 @@
 //! What is made here, judged by the field's own tools: kmod, lddtree,
-//! grub-mkimage, veritysetup, sgdisk and sfdisk, unsquashfs, binutils and Linux itself.
+//! grub-mkimage, veritysetup, sgdisk and sfdisk, unsquashfs, openssl,
+//! binutils and Linux itself.
 
 mod closure;
 mod cpio;
@@ -7,6 +8,7 @@ mod depmod;
 mod grub;
 mod kernel;
 mod modprobe;
+mod password;
 mod squashfs;
 mod strip;
 mod verity;

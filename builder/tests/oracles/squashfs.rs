@@ -101,6 +101,28 @@ fn a_symlink_target_may_have_65535_bytes() {
     assert!(listing.contains(&format!("squashfs-root/long -> {target}\n")));
 }
 
+/// With a longer one Linux does not show the link, or shows no more than a page
+/// of it; what stands beside it is there all the same.
+#[test]
+fn linux_reads_a_symlink_target_of_4095_bytes_and_what_is_beside_a_longer_one() {
+    let mut tree = Tree::new();
+    let target = "0123456789abcde/".repeat(4096);
+    for (name, len) in [("longest", 4095), ("too-long", 65_535)] {
+        tree.insert_symlink(TreePath::new(name).unwrap(), &target[..len], Provenance::new("test")).unwrap();
+    }
+    tree.insert_file(TreePath::new("zz").unwrap(), 0o644, b"beside".to_vec().into(), Provenance::new("test")).unwrap();
+    for codec in ["none", "zstd:3"] {
+        let Some(mount) = Mount::of(&image(&tree, &options(codec, "128K"))) else { return };
+        let read = std::fs::read_link(mount.path().join("longest")).unwrap();
+        assert!(read.as_os_str() == &target[..4095], "{codec}");
+        if let Ok(read) = std::fs::read_link(mount.path().join("too-long")) {
+            assert!(target.starts_with(read.to_str().unwrap()), "{codec}: {}", read.display());
+        }
+        assert_eq!(std::fs::read(mount.path().join("zz")).unwrap(), b"beside", "{codec}");
+        assert_eq!(std::fs::read_dir(mount.path()).unwrap().count(), 3, "{codec}");
+    }
+}
+
 #[test]
 fn files_over_4_gib_are_mostly_holes_where_they_were() {
     const LEN: u64 = (5 << 30) + 12_345;

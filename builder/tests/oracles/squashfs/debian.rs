@@ -1,29 +1,27 @@
-//! A whole Debian root, by every reader there is, and what a small change of it
-//! changes in the image.
+//! A Debian root of 300 packages, by every reader there is, and what a small
+//! change of it changes in the image.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use builder::squashfs::{self, CacheAt, Options};
 use tree::host::Owners;
 use tree::{Kind, Meta, Node, Provenance, Tree, TreePath};
 
-use super::readers::{Mount, backhand_agrees, on_disk, or_skip};
+use super::readers::{Mount, backhand_agrees, on_disk};
 use super::{held, image, options, similar};
-use crate::tool;
+use crate::{given, tool};
 
-/// A folder or a tar with any number of packages; without it the root that the
-/// tests of disks use.
+/// A folder or a tar; who has a larger one names that.
 fn debian_root() -> Option<Tree> {
-    let named = std::env::var_os("LIVEROOT_TEST_DEBIAN_ROOT").or_else(|| std::env::var_os("LIVEROOT_TEST_DISK_ROOT"));
-    let source = named.map(PathBuf::from).filter(|source| source.exists());
-    or_skip(source.is_some(), "there is no Debian root (LIVEROOT_TEST_DISK_ROOT): `cargo xtask test` fetches one");
-    let (source, from) = (source?, Provenance::new("Debian"));
+    let (source, from) = (given("LIVEROOT_TEST_DEBIAN_ROOT", "a Debian root")?, Provenance::new("Debian"));
     let root = if source.is_dir() {
         tree::host::load(&source, Owners::AsIs, &from).unwrap()
     } else {
         tree::tar::load(&source, &from).unwrap()
     };
+    // Each has its copyright there.
+    let packages = root.children(&TreePath::new("usr/share/doc").unwrap()).count();
+    assert!(packages >= 300, "a root of {packages} packages");
     Some(root)
 }
 
