@@ -2,6 +2,7 @@
 //! with deadlines, and the field's own tools as oracles.
 
 pub mod builder;
+pub mod exfat;
 pub mod medium;
 pub mod newc;
 pub mod oracle;

@@ -1,5 +1,5 @@
 //! QEMU's machine protocol: one JSON object a line, over a socket of the file
-//! system. Plug and pull are all that the tests do with it.
+//! system. Plug, pull and another disc are all that the tests do with it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

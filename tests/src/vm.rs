@@ -3,6 +3,7 @@
 
 mod disk;
 mod guest;
+mod handed;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,7 @@ use ::builder::boot;
 pub use ::builder::boot::{Accel, Arch, Firmware, Kernel};
 pub use disk::{Bus, Content, Disk};
 pub use guest::{Ended, Guest};
+pub use handed::Handed;
 
 /// How the image is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// It has USB ports.
     pub usb: bool,
+    /// What a boot loader before ours leaves for the system.
+    pub handed: Option<Handed>,
 }
 
 impl Machine {
@@ -59,6 +63,7 @@ impl Machine {
             second: None,
             disks: Vec::new(),
             usb: false,
+            handed: None,
         }
     }
 
@@ -92,14 +97,18 @@ impl Machine {
         Guest::start(self, accel)
     }
 
-    /// Everything but where the console and the QMP socket go.
-    fn command(&self, accel: Accel, token: &str) -> Result<Command> {
+    /// Everything but where the console and the QMP socket go. What the machine needs
+    /// of files is put into `dir`.
+    fn command(&self, accel: Accel, token: &str, dir: &Path) -> Result<Command> {
         let (image, attach) = &self.medium;
         let medium = attach.now().map(|attach| (image.clone(), attach));
         let machine =
             boot::Machine { medium, kernel: self.kernel.clone(), ..boot::Machine::new(self.arch, self.firmware) };
         let machine = boot::Machine { memory_mib: self.memory_mib, ..machine };
         let mut qemu = machine.command(accel)?;
+        if let Some(handed) = &self.handed {
+            qemu = handed.to(&qemu, dir)?;
+        }
         if self.arch == Arch::X86_64 {
             qemu.args(["-device", &format!("isa-debug-exit,iobase={:#x},iosize=4", guest::EXIT_PORT)]);
         }

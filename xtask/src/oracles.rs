@@ -20,6 +20,18 @@ struct Sample {
 /// What mounts the disks of an installed system; with what they depend on, 130 MB.
 const DISK_PROGRAMS: &[&str] = &["cryptsetup-bin", "mdadm", "lvm2", "e2fsprogs", "dosfstools", "util-linux"];
 
+/// With what they depend on 330 packages in 53 MB, most of them very small: Perl's.
+const MANY_PACKAGES: &[&str] = &[
+    "systemd-sysv",
+    "apt",
+    "iputils-ping",
+    "libcatalyst-perl",
+    "libdbix-class-schema-loader-perl",
+    "libdist-zilla-perl",
+    "libkiokudb-perl",
+    "libtest-most-perl",
+];
+
 const SAMPLES: &[Sample] = &[
     Sample {
         variable: "LIVEROOT_TEST_KERNEL_DEB_ARM64",
@@ -35,6 +47,11 @@ const SAMPLES: &[Sample] = &[
         variable: "LIVEROOT_TEST_DISK_ROOT",
         file: "disk-root.tar",
         fetch: |samples| debian::extracted(DISK_PROGRAMS, &samples.join("disk-root.tar")),
+    },
+    Sample {
+        variable: "LIVEROOT_TEST_DEBIAN_ROOT",
+        file: "debian-root.tar",
+        fetch: |samples| debian::extracted(MANY_PACKAGES, &samples.join("debian-root.tar")),
     },
     Sample {
         variable: "LIVEROOT_TEST_KERNEL_DEB_5_10",

@@ -16,12 +16,16 @@ pub enum Bus {
     Virtio,
     /// Such a disk with sectors of 4096 bytes.
     Large,
+    /// Behind a controller whose driver no image of ours has.
+    Unserved,
     /// A stick, in a machine with [`super::Machine::usb`].
     Usb,
 }
 
 #[derive(Debug, Clone)]
 pub enum Content {
+    /// A drive without a disc, until [`super::Guest::insert`].
+    Empty,
     File(PathBuf),
     /// One that the guest may write to.
     Kept(PathBuf),
@@ -47,10 +51,14 @@ impl Disk {
         let name = |file: &Path| {
             Ok::<_, anyhow::Error>(file.to_str().context("QEMU takes names that are text")?.replace(',', ",,"))
         };
+        if matches!(self.content, Content::Empty) {
+            return Ok(vec!["-device".into(), format!("ide-cd,bus=ide.{},id=drive{number}", 2 + number)]);
+        }
         let media = if self.bus == Bus::Cdrom { "cdrom" } else { "disk" };
         let access = if matches!(self.content, Content::Kept(_)) { "off" } else { "on" };
         let mut drive = vec![format!("if=none,id=disk{number},media={media},readonly={access}")];
         match &self.content {
+            Content::Empty => {}
             Content::File(file) | Content::Kept(file) => drive.push(format!("format=raw,file={}", name(file)?)),
             Content::Slow { file, bytes_per_second } => {
                 drive.push(format!("format=raw,file={},throttling.bps-read={bytes_per_second}", name(file)?));
@@ -73,6 +81,13 @@ impl Disk {
             Bus::Virtio => format!("virtio-blk-pci,drive=disk{number}"),
             Bus::Large => {
                 format!("virtio-blk-pci,logical_block_size=4096,physical_block_size=4096,drive=disk{number}")
+            }
+            Bus::Unserved => {
+                let controller = format!("lsi53c895a,id=scsi{number}");
+                let disk = format!("scsi-hd,bus=scsi{number}.0,drive=disk{number}");
+                return Ok(["-drive", &drive.join(","), "-device", &controller, "-device", &disk]
+                    .map(Into::into)
+                    .into());
             }
             Bus::Usb => format!("usb-storage,bus=usb.0,removable=on,drive=disk{number}"),
         };

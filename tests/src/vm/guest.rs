@@ -1,6 +1,7 @@
 //! A running guest.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -45,7 +46,7 @@ impl Guest {
         let socket = tempfile::tempdir()?;
         let token = token()?;
         let path = socket.path().join("qmp");
-        let mut qemu = machine.command(accel, &token)?;
+        let mut qemu = machine.command(accel, &token, socket.path())?;
         qemu.arg("-qmp").arg(format!("unix:{},server=on,wait=off", path.display()));
         let running = Running::start(qemu, io::sink())?;
         let console = running.console.clone();
@@ -78,6 +79,14 @@ impl Guest {
         let stick =
             json!({ "driver": "usb-storage", "id": "stick", "bus": "usb.0", "drive": "medium", "removable": true });
         self.qmp.execute("device_add", &stick).map(drop)
+    }
+
+    /// Opens the tray of the machine's disk of that number, which is a drive that was
+    /// empty, and closes it with this disc in it.
+    pub fn insert(&mut self, disk: usize, disc: &Path) -> Result<()> {
+        let change =
+            json!({ "id": format!("drive{disk}"), "filename": disc, "format": "raw", "read-only-mode": "read-only" });
+        self.qmp.execute("blockdev-change-medium", &change).map(drop)
     }
 
     /// From now on the machine's disk of that number takes requests, and answers

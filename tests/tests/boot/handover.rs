@@ -2,9 +2,10 @@
 //! serial console, and a clean end when the medium was pulled, or is given back.
 
 use anyhow::{Result, ensure};
-use harness::builder::Image;
-use harness::oracle::Tool;
+use harness::builder::{Image, succeed};
+use harness::oracle::{Tool, skip};
 use harness::vm::{self, Attach, Bus, Ended, Guest, Machine};
+use tempfile::NamedTempFile;
 
 use crate::faults::Run;
 use crate::persist::{ext4, writable};
@@ -17,17 +18,37 @@ struct Init {
     /// What PID 1 is a process of.
     program: &'static str,
     off: &'static str,
+    /// Debian has no package of it: the variable that names a folder with one, to be laid
+    /// over the root.
+    given_by: Option<&'static str>,
 }
 
-const SYSTEMD: Init = Init { image: "live", cmdline: "", program: "/systemd", off: "poweroff" };
-const SYSVINIT: Init = Init { image: "sysvinit", cmdline: "", program: "/sbin/init", off: "poweroff" };
-const OPENRC: Init = Init { image: "openrc", cmdline: "", program: "/sbin/init", off: "poweroff" };
-const RUNIT: Init = Init { image: "runit", cmdline: "", program: "/runit", off: "poweroff" };
+const SYSTEMD: Init = Init { image: "live", cmdline: "", program: "/systemd", off: "poweroff", given_by: None };
+const SYSVINIT: Init = Init { image: "sysvinit", cmdline: "", program: "/sbin/init", off: "poweroff", given_by: None };
+const OPENRC: Init = Init { image: "openrc", cmdline: "", program: "/sbin/init", off: "poweroff", given_by: None };
+const RUNIT: Init = Init { image: "runit", cmdline: "", program: "/runit", off: "poweroff", given_by: None };
 const S6: Init = Init {
     image: "sysvinit",
     cmdline: "init=/etc/s6/init",
     program: "/s6-svscan",
     off: "s6-svscanctl -t /run/s6/services",
+    given_by: None,
+};
+/// As if it had unmounted everything before its last step, as s6-linux-init does.
+const SWEEPING: Init = Init { off: "umount -l /run/initramfs; s6-svscanctl -t /run/s6/services", ..S6 };
+const S6_LINUX_INIT: Init = Init {
+    image: "sysvinit",
+    cmdline: "init=/etc/given/s6-linux-init",
+    program: "/s6-svscan",
+    off: "/etc/s6-linux-init/current/bin/poweroff",
+    given_by: Some("LIVEROOT_TEST_S6_LINUX_INIT"),
+};
+const DINIT: Init = Init {
+    image: "sysvinit",
+    cmdline: "init=/etc/given/dinit",
+    program: "/dinit",
+    off: "/sbin/shutdown -p",
+    given_by: Some("LIVEROOT_TEST_DINIT"),
 };
 
 macro_rules! rows {
@@ -35,7 +56,7 @@ macro_rules! rows {
         #[test]
         fn $name() -> Result<()> {
             if Run::$run == Run::Whole && std::env::var_os("LIVEROOT_QUICK").is_some() {
-                return harness::oracle::skip("it is no part of --quick");
+                return skip("it is no part of --quick");
             }
             $how(&$init)
         }
@@ -48,9 +69,14 @@ rows! {
     openrc_ends_with_its_medium_pulled: pulled OPENRC, Whole;
     runit_ends_with_its_medium_pulled: pulled RUNIT, Whole;
     s6_ends_with_its_medium_pulled: pulled S6, Whole;
+    s6_linux_init_ends_with_its_medium_pulled: pulled S6_LINUX_INIT, Whole;
+    dinit_ends_with_its_medium_pulled: pulled DINIT, Whole;
     systemd_gives_its_medium_back: given_back SYSTEMD, Whole;
     sysvinit_gives_its_medium_back: given_back SYSVINIT, Always;
+    an_init_that_unmounted_everything_gives_its_medium_back: given_back SWEEPING, Whole;
     s6_gives_its_medium_back: given_back S6, Always;
+    s6_linux_init_gives_its_medium_back: given_back S6_LINUX_INIT, Whole;
+    dinit_gives_its_medium_back: given_back DINIT, Whole;
 }
 
 fn pulled(init: &Init) -> Result<()> {
@@ -73,12 +99,32 @@ fn given_back(init: &Init) -> Result<()> {
 }
 
 fn start(init: &Init, attach: Attach, cmdline: &str) -> Result<Option<Guest>> {
+    let mut second = None;
+    if let Some(variable) = init.given_by {
+        let Some(disk) = given(variable)? else { return Ok(None) };
+        second = Some(disk);
+    }
     let Some(image) = Image::of(init.image)? else { return Ok(None) };
     let cmdline = format!("console=ttyS0 panic=-1 no_timer_check live.hostname=aurora {cmdline} {}", init.cmdline);
     let kernel = image.vmlinux(&cmdline)?;
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     // Its own report would end the machine.
-    Machine::new(&image.iso, attach).with_kernel(kernel).with_order("none").start(accel).map(Some)
+    let machine = Machine::new(&image.iso, attach).with_kernel(kernel).with_order("none");
+    let machine = second.iter().fold(machine, |machine, disk| machine.with_second(disk.path()));
+    machine.start(accel).map(Some)
+}
+
+/// A disk with the folder that the variable names. It is skipped in CI too: there is
+/// nothing that CI could install it from.
+fn given(variable: &str) -> Result<Option<NamedTempFile>> {
+    let Some(folder) = std::env::var_os(variable) else {
+        skip(&format!("{variable} names no folder with this init, and Debian has no package of it"))?;
+        return Ok(None);
+    };
+    let Some(bsdtar) = Tool::find("bsdtar")? else { return Ok(None) };
+    let disk = NamedTempFile::new()?;
+    succeed(bsdtar.command().arg("-cf").arg(disk.path()).arg("-C").arg(folder).arg("."))?;
+    Ok(Some(disk))
 }
 
 fn log_in(guest: &mut Guest, init: &Init) -> Result<()> {
@@ -106,6 +152,24 @@ pub(crate) fn is_off(guest: &mut Guest) -> Result<()> {
     let ended = guest.end(SOON)?;
     ensure!(ended == Ended::Otherwise(0), "QEMU ended with {ended:?}");
     Ok(())
+}
+
+/// dinit alone starts anew, on what is mounted: its hook runs then, too, and lets go of nothing.
+#[test]
+fn dinit_starts_anew_on_its_medium() -> Result<()> {
+    if std::env::var_os("LIVEROOT_QUICK").is_some() {
+        return skip("it is no part of --quick");
+    }
+    let Some(mut guest) = start(&DINIT, Attach::Virtio, "")? else { return Ok(()) };
+    log_in(&mut guest, &DINIT)?;
+    guest.type_line("echo first > /run/first; /sbin/shutdown -s")?;
+    let logins = |text: &str| (text.matches("aurora login:").count() == 2).then_some(());
+    guest.console.wait("a second login", BOOT, logins)?;
+    guest.type_line("root")?;
+    guest.type_line("echo \"$(cat /sys/class/dmi/id/product_serial) kept=$(cat /run/first)\"")?;
+    assert_eq!(guest.report("kept", BOOT)?, "first");
+    guest.type_line(DINIT.off)?;
+    is_off(&mut guest)
 }
 
 /// Hooks change the root before it, and one that fails stops nothing.

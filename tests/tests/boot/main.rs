@@ -11,6 +11,7 @@ mod iso_file;
 mod isofs;
 mod layers;
 mod matrix;
+mod modules;
 mod overlay;
 mod packages;
 mod persist;
@@ -20,6 +21,7 @@ mod secure_boot;
 mod squashfs;
 mod stick;
 mod unpacking;
+mod ventoy;
 mod verity;
 mod waiting;
 

@@ -1,10 +1,13 @@
 //! The live system: a squashfs under a writable overlay, the root switched.
 
+use std::fs::File;
+
 use anyhow::Result;
 use harness::builder::Image;
 use harness::tiny;
-use harness::vm::{self, Attach, Guest, Machine};
+use harness::vm::{self, Attach, Bus, Disk, Guest, Machine};
 
+use crate::faults::{Run, Scene};
 use crate::{BOOT, SOON, check_status};
 
 /// What a guest whose order is "report" says of itself.
@@ -46,6 +49,28 @@ fn a_medium_that_is_pulled_under_its_system_is_told_of() -> Result<()> {
         assert!(fault.contains("/dev/sda was pulled"), "{fault}");
         guest.console.wait("the policy", SOON, |text| text.contains(kernel).then_some(()))?;
     }
+    Ok(())
+}
+
+/// The kernel waits for that disk before it reboots: what is done then is done from
+/// the system's root, where its /proc is.
+#[test]
+fn a_medium_that_is_pulled_beside_a_hung_disk_is_the_end_by_force() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Whole)? else { return Ok(()) };
+    let hung = scene.path("hung");
+    File::create(&hung)?.set_len(64 << 20)?;
+    let image = &scene.image;
+    let kernel = image.vmlinux("console=ttyS0 no_timer_check live.emergency=reboot")?;
+    let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("report-pulled");
+    let machine = Machine { disks: vec![Disk::new(Bus::Virtio, &hung)], ..machine };
+    let mut guest = machine.start(vm::accel(&image.file("boot/vmlinuz")?))?;
+    guest.console.expect("Linux version", BOOT)?;
+    guest.hang(0)?;
+    // Its last word before a sync, which has no end there.
+    guest.report("kept", BOOT)?;
+    guest.pull()?;
+    guest.console.expect("liveroot: E_PULLED ", SOON)?;
+    guest.console.expect("sysrq: Resetting", BOOT)?;
     Ok(())
 }
 

@@ -95,6 +95,64 @@ fn a_file_on_a_partition_of_another_system_keeps_changes() -> Result<()> {
 }
 
 #[test]
+fn a_file_system_with_errors_is_mended_before_changes_are_kept_on_it() -> Result<()> {
+    let Some((scene, disk)) = with_errors(&[])? else { return Ok(()) };
+    let mut guest = scene.start(vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)], NAMED, 512)?;
+    guest.console.expect("keep contains a file system with errors, check forced", BOOT)?;
+    guest.console.expect(" had errors that fsck.ext4 has mended", BOOT)?;
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)?;
+    assert_eq!(state(&disk)?, "clean");
+    assert_eq!(kept(&scene, vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)], NAMED)?, "hello");
+    Ok(())
+}
+
+/// The kernel would mount it: what is wrong is in a directory that it does not read.
+#[test]
+fn one_that_only_a_person_can_mend_is_not_written_to() -> Result<()> {
+    let Some((scene, disk)) = with_errors(&["set_inode_field lost+found mode 0"])? else { return Ok(()) };
+    let disks = || vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)];
+    let mut guest = scene.start(disks(), NAMED, 512)?;
+    let told = guest.console.expect("liveroot: E_PERSIST /dev/vd", BOOT)?;
+    for word in ["fsck.ext4 -p: it ended with 4", "` by hand asks", "NOTHING WILL BE KEPT"] {
+        ensure!(told.contains(word), "`{word}` is not in {told}");
+    }
+    assert_eq!(guest.report("kept", BOOT)?, "");
+    guest.passed(SOON)?;
+    assert_eq!(state(&disk)?, "not clean with errors");
+    // What was kept can still be used, and is not checked for that.
+    let guest = scene.start(disks(), &format!("{NAMED} live.persist.ro"), 512)?;
+    let told = guest.console.expect("liveroot: E_PERSIST ", BOOT)?;
+    ensure!(!guest.console.text().contains("is checked"), "{told}");
+    Ok(())
+}
+
+const NAMED: &str = "live.persist=LABEL=keep";
+
+/// A disk that says it has errors, and has those that debugfs is told to make.
+fn with_errors(made: &[&str]) -> Result<Option<(Scene, PathBuf)>> {
+    if Tool::find("fsck.ext4")?.is_none() {
+        return Ok(None);
+    }
+    let (Some(scene), Some(debugfs)) = (Scene::of("fsck", Run::Always)?, Tool::find("debugfs")?) else {
+        return Ok(None);
+    };
+    let Some(disk) = ext4(scene.path("disk.img"), "keep")? else { return Ok(None) };
+    for request in made.iter().chain(&["set_super_value state 2"]) {
+        succeed(debugfs.command().args(["-w", "-R", request]).arg(&disk))?;
+    }
+    assert_eq!(state(&disk)?, "not clean with errors");
+    Ok(Some((scene, disk)))
+}
+
+fn state(disk: &Path) -> Result<String> {
+    let dumpe2fs = Tool::find("dumpe2fs")?.context("dumpe2fs stands beside debugfs")?;
+    let header = dumpe2fs.output(&["-h"], disk)?;
+    let state = header.lines().find_map(|line| line.strip_prefix("Filesystem state:"));
+    Ok(state.context("a state")?.trim().into())
+}
+
+#[test]
 fn without_a_place_the_boot_goes_on_or_stops_as_asked() -> Result<()> {
     let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
     let guest = scene.start(vec![scene.whole(Bus::Virtio)], "live.persist=required", 512)?;

@@ -37,28 +37,31 @@ fn a_save_is_there_at_the_next_boot_and_one_that_was_cut_gives_way() -> Result<(
 }
 
 macro_rules! rows {
-    ($($name:ident: $run:ident, $tool:literal $words:expr;)*) => {$(
+    ($($name:ident: $run:ident, $image:literal, $mib:literal, $tool:literal $words:expr;)*) => {$(
         #[test]
         fn $name() -> Result<()> {
-            a_save_outlives_a_power_cut(Run::$run, $tool, &$words)
+            a_save_outlives_a_power_cut(Run::$run, $image, $mib, $tool, &$words)
         }
     )*};
 }
 
 rows! {
-    what_was_saved_on_fat_outlives_a_power_cut: Always, "mkfs.vfat" ["-n", "KEEP"];
-    what_was_saved_on_exfat_outlives_a_power_cut: Whole, "mkfs.exfat" ["-L", "KEEP"];
-    what_was_saved_on_ext4_outlives_a_power_cut: Whole, "mkfs.ext4" ["-q", "-L", "KEEP"];
+    what_was_saved_on_fat_outlives_a_power_cut: Always, "ram", 64, "mkfs.vfat" ["-n", "KEEP"];
+    what_was_saved_on_exfat_outlives_a_power_cut: Whole, "ram", 64, "mkfs.exfat" ["-L", "KEEP"];
+    what_was_saved_on_ext4_outlives_a_power_cut: Whole, "ram", 64, "mkfs.ext4" ["-q", "-L", "KEEP"];
+    what_was_saved_on_xfs_outlives_a_power_cut: Whole, "ram", 300, "mkfs.xfs" ["-q", "-L", "KEEP"];
+    what_was_saved_on_btrfs_outlives_a_power_cut: Whole, "ram", 128, "mkfs.btrfs" ["-q", "-L", "KEEP"];
+    what_was_saved_on_f2fs_outlives_a_power_cut: Whole, "f2fs", 64, "mkfs.f2fs" ["-q", "-l", "KEEP"];
 }
 
-/// Saves when the system stops; the next save is cut in its middle, and the boot
-/// after that has the first one.
-fn a_save_outlives_a_power_cut(run: Run, tool: &str, words: &[&str]) -> Result<()> {
+/// On a partition as large as its file system wants it. Saves when the system stops; the
+/// next save is cut in its middle, and the boot after that has the first one.
+fn a_save_outlives_a_power_cut(run: Run, image: &'static str, mib: u64, tool: &str, words: &[&str]) -> Result<()> {
     const CMDLINE: &str = "live.save=LABEL=KEEP live.save.at=shutdown";
-    let Some(scene) = Scene::of("ram", run)? else { return Ok(()) };
+    let Some(scene) = Scene::of(image, run)? else { return Ok(()) };
     let Some(mkfs) = Tool::find(tool)? else { return Ok(()) };
     let disk = scene.path("disk.img");
-    File::create(&disk)?.set_len(64 << 20)?;
+    File::create(&disk)?.set_len(mib << 20)?;
     succeed(mkfs.command().args(words).arg(&disk))?;
     let boot = |order| {
         let disks = vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)];

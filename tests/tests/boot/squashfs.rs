@@ -229,8 +229,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
-/// A file over 4 GiB that is mostly holes, and 100,000 names in one directory:
-/// with what to ask the guest about them, and the answers, sorted.
+/// A file over 4 GiB that is mostly holes, 100,000 names in one directory, and
+/// long symlinks: with what to ask the guest about them, and the answers, sorted.
 fn large(big: &Path) -> Result<(Tree, String, String)> {
     const LEN: u64 = (5 << 30) + 12_345;
     let file = File::create(big)?;
@@ -244,6 +244,11 @@ fn large(big: &Path) -> Result<(Tree, String, String)> {
         let leaf = Leaf { meta: Meta::new(0o644), kind: Kind::Fifo };
         tree.insert_leaf(TreePath::new(format!("many/{n}-of-them"))?, leaf, from.clone())?;
     }
+    // The longest that Linux reads, and what it may refuse without harm to the rest.
+    for (name, len) in [("longest", 4095), ("too-long", 65_535)] {
+        tree.insert_symlink(TreePath::new(format!("links/{name}"))?, "x".repeat(len), from.clone())?;
+    }
+    tree.insert_file(TreePath::new("links/zz")?, 0o644, b"beside them".to_vec().into(), from.clone())?;
     let questions = "\
 stat -c '%s %b' big
 head -c 5 big; echo
@@ -251,6 +256,9 @@ dd if=big bs=4096 skip=1048576 count=1 2>/dev/null | head -c 19 | tail -c 12; ec
 dd if=big bs=4096 skip=1310723 2>/dev/null | tail -c 3; echo
 /usr/bin/ls -f many | sed -n '/-of-them$/p' | wc -l
 stat -c '%n' many/0-of-them many/5-of-them many/77777-of-them many/99999-of-them many/100000-of-them 2>/dev/null
+stat -c '%n %s' links/longest
+/usr/bin/ls -f links | sed -n '/^[^.]/p' | wc -l
+cat links/zz; echo
 ";
     // Blocks of 128 KiB, of which three are there, in 512 bytes; the last is short.
     let blocks = ((2 << 17) + LEN % (1 << 17)).div_ceil(512);
@@ -258,5 +266,6 @@ stat -c '%n' many/0-of-them many/5-of-them many/77777-of-them many/99999-of-them
     let mut answers = vec![format!("{LEN} {blocks}"), "start".into(), "behind 4 GiB".into(), "end".into()];
     answers.push("100000".into());
     answers.extend(names);
+    answers.extend(["links/longest 4095", "3", "beside them"].map(String::from));
     Ok((tree, questions.into(), answers.join("\n") + "\n"))
 }

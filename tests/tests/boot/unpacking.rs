@@ -174,7 +174,7 @@ fn every_codec_is_unpacked_as_our_threads_wrote_it() -> Result<()> {
         let data: Vec<u8> = (0..LEN).map(|n| (n / 3 % 251) as u8 ^ (n >> 12) as u8).collect();
         let plain = archive(&[Entry::new(format!("cases/{codec}"), FILE).with(data)]);
         let threads = NonZero::new(3).context("a number")?;
-        let mut encoder = codec.parse::<Codec>()?.encoder(Decoder::Kernel, threads, Vec::new())?;
+        let mut encoder = codec.parse::<Codec>()?.encoder(Decoder::Kernel, threads, plain.len() as u64, Vec::new())?;
         encoder.write_all(&plain)?;
         segments.push(encoder.finish()?);
     }
@@ -199,7 +199,7 @@ fn microcode_stands_uncompressed_before_a_compressed_archive() -> Result<()> {
     let mut image = Vec::new();
     writer::write_early(&microcode::early(&[(firmware, from)])?, &mut image)?;
     let threads = NonZero::new(2).context("a number")?;
-    let mut main = "zstd:1".parse::<Codec>()?.encoder(Decoder::Kernel, threads, Vec::new())?;
+    let mut main = "zstd:1".parse::<Codec>()?.encoder(Decoder::Kernel, threads, guest.base.len() as u64, Vec::new())?;
     main.write_all(&guest.base)?;
     image.extend(main.finish()?);
     let seen = Guest { base: image, ..guest }.boot(&[])?;

@@ -6,3 +6,4 @@ mod hostile;
 mod profiles;
 mod reading;
 mod reproducible;
+mod squashfs;

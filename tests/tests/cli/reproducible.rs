@@ -67,6 +67,49 @@ fn the_order_of_a_folder_is_not_in_its_archive() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn threads_a_cache_and_the_order_of_a_folder_are_not_in_a_squashfs() -> Result<()> {
+    let Some(liveroot) = liveroot()? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let source = dir.path().join("source");
+    many_files(&source)?;
+    let Some(shuffled) = Shuffled::mount(&source, dir.path().join("shuffled"))? else { return Ok(()) };
+    let image = dir.path().join("image");
+    let pack = |source: &Path, jobs: &str, cache: &str| {
+        let mut pack = Command::new(&liveroot);
+        pack.args(["squashfs", "--compress", "zstd:3", "--block", "4K", "--jobs", jobs]).arg(source);
+        let ran = succeed(pack.arg("--cache").arg(dir.path().join(cache)).arg("-o").arg(&image))?;
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        // `, 90 of 90 blocks from the cache`: equal blocks of one image find each other there too.
+        let words: Vec<&str> = told.split_whitespace().collect();
+        let is_warm = words.windows(4).any(|said| said[1] == "of" && said[3] == "blocks" && said[0] == said[2]);
+        Ok::<_, anyhow::Error>((fs::read(&image)?, is_warm))
+    };
+    let (wanted, _) = pack(&source, "1", "first")?;
+    for jobs in ["1", "2", "4", "16"] {
+        for (source, is_warm) in [(&shuffled.at, false), (&source, true), (&shuffled.at, true)] {
+            let (seen, was_warm) = pack(source, jobs, jobs)?;
+            assert!(seen == wanted && was_warm == is_warm, "{jobs} threads, {}, {was_warm}", source.display());
+        }
+    }
+    Ok(())
+}
+
+/// Large and small ones, some of them twice, and some with a name elsewhere too.
+fn many_files(root: &Path) -> Result<()> {
+    for n in 0..300_usize {
+        let (folder, elsewhere) = (root.join(format!("{}/{}", n % 7, n % 3)), root.join(format!("{}", n * 5 % 11)));
+        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&elsewhere)?;
+        let file = folder.join(format!("file-{}", n * 7919 % 1000));
+        fs::write(&file, format!("{} and ", n % 90).repeat(n % 13 * 200))?;
+        if n % 4 == 0 {
+            fs::hard_link(&file, elsewhere.join(format!("link-{}", n * 4241 % 1000)))?;
+        }
+    }
+    Ok(())
+}
+
 /// The same command, held to one CPU and, where that is allowed, on a machine of another name.
 fn on_one_cpu_of_another_host(taskset: &Tool, command: &Command) -> Result<Command> {
     let mut moved = if is_root()? {

@@ -32,6 +32,16 @@ fn unsquashfs_lists_the_root_with_its_owners_and_modes() -> Result<()> {
 }
 
 #[test]
+fn the_root_is_packed_as_its_profile_says() -> Result<()> {
+    let (Some(image), Some(unsquashfs)) = (Image::of("live")?, Tool::find("unsquashfs")?) else { return Ok(()) };
+    let told = unsquashfs.output(&["-s"], &image.file("live/root.squashfs")?)?;
+    for line in ["\tcompression-level 3\nBlock size 65536\n", "Always-use-fragments option is specified\n"] {
+        assert!(told.contains(line), "{told}");
+    }
+    Ok(())
+}
+
+#[test]
 fn unsquashfs_reads_every_block() -> Result<()> {
     let (Some(image), Some(unsquashfs)) = (Image::of("live")?, Tool::find("unsquashfs")?) else { return Ok(()) };
     let file = image.file("live/root.squashfs")?;

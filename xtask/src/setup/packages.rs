@@ -99,6 +99,7 @@ pub(super) const PACKAGES: &[Package] = &[
     program("erofs-utils", "mkfs.erofs", "an oracle of the tests"),
     program("binutils", "objdump", "an oracle of the tests"),
     program("mtools", "mcopy", "an oracle of the tests"),
+    program("openssl", "openssl", "an oracle of the tests"),
     program("runc", "runc", "running containers in the tests' systems"),
     program("pax-utils", "lddtree", "an oracle of the tests"),
     Package {

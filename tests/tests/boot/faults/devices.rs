@@ -4,8 +4,8 @@ use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use harness::vm::{Bus, Disk, Guest};
+use anyhow::{Context, Result, ensure};
+use harness::vm::{Bus, Content, Disk, Guest};
 
 use super::{Run, Scene, WAITED, stopped, tell};
 use crate::waiting::stamp;
@@ -58,6 +58,54 @@ fn hung_beside(name: &str, hung: Bus, medium: Bus) -> Result<()> {
     let guest = start_with_hung(&scene, hung, vec![scene.whole(medium)], "")?;
     guest.report("root", BOOT)?;
     tell(name, "boots", begun)
+}
+
+/// The right disc is known by its boot-id: the wrong one has the same label.
+#[test]
+fn a_disc_is_noticed_in_a_tray_that_was_empty_and_another_in_its_place() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    let begun = Instant::now();
+    let wrong = scene.edited(b"TEST_TINY", false, |_| Ok(()))?;
+    let Content::File(wrong) = &wrong[0].content else { unreachable!("it is one") };
+    let manifest = std::fs::read_to_string(scene.image.file("live/manifest")?)?;
+    let id = manifest.lines().find_map(|line| line.strip_prefix("boot-id ")).context("a manifest without a boot-id")?;
+    let tray = Disk { bus: Bus::Cdrom, content: Content::Empty };
+    let cmdline = format!("live.medium=ID={id} live.timeout=0 live.log=debug");
+    let mut guest = scene.start(vec![tray], &cmdline, 512)?;
+    guest.console.expect("liveroot: sr0: Probed { finding: Empty", WAITED)?;
+    guest.insert(0, wrong)?;
+    guest.console.expect("liveroot: sr0: Probed { finding: Found(", WAITED)?;
+    guest.insert(0, &scene.image.iso)?;
+    let medium = guest.console.expect("liveroot: medium: /dev/", WAITED)?;
+    ensure!(medium.starts_with("sr0 "), "{medium}");
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)?;
+    tell("a_disc_is_noticed_in_a_tray_that_was_empty_and_another_in_its_place", "boots", begun)
+}
+
+/// Until then the prompt says all there is to say about why there is none.
+#[test]
+fn a_stick_that_is_plugged_in_at_the_prompt_boots_on_retry() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    let begun = Instant::now();
+    let mut disks = scene.edited(b"TEST_TINY", false, |_| Ok(()))?;
+    disks.push(Disk::new(Bus::Unserved, &scene.image.iso));
+    let cmdline = "live.timeout=2 live.medium=LABEL=test_tiny,removable live.emergency=shell";
+    let mut guest = scene.start_late_beside(disks, cmdline)?;
+    let screen = guest.console.wait("the prompt", BOOT, |text| Some(text.split_once("liveroot> ")?.0.to_owned()))?;
+    for word in [
+        "E_NO_MEDIUM no medium with LABEL=test_tiny or removable within 2 s",
+        "/dev/vda has the label TEST_TINY; to take it, boot with live.medium=/dev/",
+        "no kmod in this image for pci:v00001000d00000012",
+    ] {
+        ensure!(screen.contains(word), "`{word}` is not in {screen}");
+    }
+    guest.plug()?;
+    guest.console.expect("[sda] Attached SCSI", BOOT)?;
+    guest.type_line("retry")?;
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)?;
+    tell("a_stick_that_is_plugged_in_at_the_prompt_boots_on_retry", "boots", begun)
 }
 
 macro_rules! late {

@@ -23,6 +23,8 @@ rows! {
     a_layer_that_is_missing_is_named: Whole, "tiny", |s| s.edited(b"TEST_TINY", true, |edit| Ok(fs::remove_file(edit.file("root.squashfs"))?)), ""
         => In("E_TRUNCATED", &["root.squashfs"]);
     a_flipped_bit_of_a_layer_is_noticed: Always, "tiny", |s| flipped(s, ROOT, 4 << 20), "live.check=full" => In("E_DIGEST", &["root.squashfs", "SHA-256"]);
+    a_flipped_bit_of_a_layer_is_told_of_and_booted_with: Whole, "tiny", |s| flipped(s, ROOT, 4 << 20), "live.check=warn"
+        => Booting(&["root.squashfs: its SHA-256 is ", "; going on with it", "liveroot: check: degraded"]);
     a_flipped_bit_of_a_copied_layer_is_noticed: Whole, "tiny", |s| flipped(s, ROOT, 4 << 20), "live.toram" => In("E_DIGEST", &["root.squashfs"]);
     a_flipped_bit_of_a_package_is_noticed: Always, "ram", |s| flipped(s, "live/packages/01-base.tar.xz", 5000), "" => In("E_DIGEST", &["01-base.tar.xz"]);
     a_flipped_bit_of_the_manifest_is_noticed: Whole, "tiny", |s| flipped(s, "live/manifest", 60), "" => In("E_MANIFEST", &["digest"]);

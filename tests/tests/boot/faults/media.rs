@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use harness::builder::succeed;
+use harness::exfat;
 use harness::oracle::Tool;
 use harness::vm::{Bus, Disk};
 
@@ -21,6 +22,10 @@ rows! {
         => Booting(&["medium: /dev/vda (squashfs)"]);
     files_in_an_erofs_boot: Whole, "tiny", |s| made(s, "mkfs.erofs", &["DISK", "FILES"]), "live.medium=/dev/vda"
         => Booting(&["medium: /dev/vda (erofs)"]);
+    files_on_an_f2fs_disk_boot: Whole, "modules", on_f2fs, "live.medium=/dev/vda" => Booting(&["medium: /dev/vda (f2fs)"]);
+    an_iso_file_on_a_disk_that_was_named_boots: Whole, "tiny", on_exfat, "live.iso=/our.iso live.iso.dev=LABEL=images"
+        => Booting(&["medium: /dev/vda (exfat)"]);
+    an_encrypted_disk_is_called_so: Whole, "tiny", encrypted, "live.medium=LABEL=secret" => In("E_MOUNT", &["/dev/vda: it is encrypted (LUKS)"]);
     a_medium_is_found_by_its_partition_s_label: Always, "tiny", partitioned, "live.medium=PARTLABEL=a\\x20medium" => Booting(&["medium: /dev/sda1 (ext4)"]);
     a_medium_is_found_by_its_partition_s_uuid: Whole, "tiny", partitioned, "live.medium=PARTUUID=00112233-4455-6677-8899-AABBCCDDEEFF" => Booting(&["medium: /dev/sda1 (ext4)"]);
     a_medium_is_found_by_its_uuid: Whole, "tiny", partitioned, "live.medium=UUID=ffeeddcc-bbaa-9988-7766-554433221100" => Booting(&["medium: /dev/sda1 (ext4)"]);
@@ -79,6 +84,29 @@ fn on_fat(scene: &Scene) -> Result<Vec<Disk>> {
     succeed(tool("mkfs.vfat")?.command().args(["-F", "32", "-n", "TEST_TINY"]).arg(&disk))?;
     succeed(tool("mcopy")?.command().arg("-s").arg("-i").arg(&disk).arg(scene.image.file("live")?).arg("::"))?;
     Ok(vec![Disk::new(Bus::Usb, &disk)])
+}
+
+fn on_f2fs(scene: &Scene) -> Result<Vec<Disk>> {
+    let disk = empty(scene)?;
+    succeed(tool("mkfs.f2fs")?.command().arg("-q").arg(&disk))?;
+    succeed(tool("sload.f2fs")?.command().arg("-f").arg(scene.image.files()).arg(&disk))?;
+    Ok(vec![Disk::new(Bus::Virtio, &disk)])
+}
+
+fn on_exfat(scene: &Scene) -> Result<Vec<Disk>> {
+    let disk = empty(scene)?;
+    succeed(tool("mkfs.exfat")?.command().args(["-L", "images"]).arg(&disk))?;
+    exfat::add(&disk, "our.iso", &scene.image.iso)?;
+    Ok(vec![Disk::new(Bus::Virtio, &disk)])
+}
+
+fn encrypted(scene: &Scene) -> Result<Vec<Disk>> {
+    let (disk, key) = (empty(scene)?, scene.path("key"));
+    std::fs::write(&key, "secret")?;
+    let mut format = tool("cryptsetup")?.command();
+    format.args(["luksFormat", "-q", "--label", "secret", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]);
+    succeed(format.arg(disk.as_os_str()).arg(key))?;
+    Ok(vec![Disk::new(Bus::Virtio, &disk)])
 }
 
 /// mkfs.xfs(8), `-p`: a list of what is to be in it, here with no directories.

@@ -7,6 +7,7 @@ mod devices;
 mod images;
 mod media;
 mod memory;
+mod password;
 mod reads;
 mod sets;
 
@@ -96,11 +97,8 @@ impl Scene {
             harness::oracle::skip("it is no part of --quick")?;
             return Ok(None);
         }
-        let image = if ["tiny", "small", "verity", "layers"].contains(&image) {
-            tiny::image(image)?
-        } else {
-            Image::of(image)?
-        };
+        let made = ["tiny", "verity", "layers", "modules", "fsck", "password"];
+        let image = if made.contains(&image) { tiny::image(image)? } else { Image::of(image)? };
         let dir = tempfile::tempdir()?;
         Ok(image.map(|image| Self { image, dir }))
     }
@@ -128,10 +126,14 @@ impl Scene {
 
     /// The same with a stick that is not there yet.
     fn start_late(&self, cmdline: &str) -> Result<Guest> {
+        self.start_late_beside(vec![], cmdline)
+    }
+
+    fn start_late_beside(&self, disks: Vec<Disk>, cmdline: &str) -> Result<Guest> {
         let cmdline = format!("console=ttyS0 panic=-1 no_timer_check {cmdline}");
         let kernel = self.image.vmlinux(&cmdline)?;
         let accel = vm::accel(&self.image.file("boot/vmlinuz")?);
-        Machine::new(&self.image.iso, Attach::UsbLater).with_kernel(kernel).start(accel)
+        Machine::new(&self.image.iso, Attach::UsbLater).with_kernel(kernel).with_disks(disks).start(accel)
     }
 
     /// The image as it is.

@@ -1,8 +1,10 @@
 //! Media that give an error where they should give bytes, or give them slowly.
 
+use anyhow::Result;
 use harness::vm::{Bus, Content, Disk};
 
-use super::rows;
+use super::{Run, Scene, rows};
+use crate::{BOOT, SOON};
 
 const ROOT: &str = "live/root.squashfs";
 const PACKAGE: &str = "live/packages/01-base.tar.xz";
@@ -23,7 +25,33 @@ rows! {
     an_unreadable_package_is_named: Always, "ram", |s| s.unreadable(Bus::Virtio, PACKAGE, 100, None), ""
         => In("E_READ", &["LBA ", "of packages/01-base.tar.xz"]);
     a_slow_medium_is_waited_for: Always, "tiny", |s| {
-        let content = Content::Slow { file: s.image.iso.clone(), bytes_per_second: 2 << 20 };
-        Ok(vec![Disk { bus: Bus::Usb, content }])
+        Ok(vec![slow(s, 2 << 20)])
     }, "live.toram" => Booting(&["copying to memory: "]);
+}
+
+#[test]
+fn a_check_that_takes_long_is_skipped_by_enter() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
+    let mut guest = scene.start(vec![slow(&scene, 1 << 20)], "live.check=full", 512)?;
+    guest.console.expect("liveroot: checking root.squashfs: ", BOOT)?;
+    guest.type_line("")?;
+    guest.console.expect("somebody skipped the check of the medium", SOON)?;
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)
+}
+
+#[test]
+fn a_check_that_cannot_read_all_is_gone_on_from_when_somebody_says_so() -> Result<()> {
+    let Some(scene) = Scene::of("tiny", Run::Whole)? else { return Ok(()) };
+    let disks = scene.unreadable(Bus::Virtio, ROOT, 1000, None)?;
+    let mut guest = scene.start(disks, "live.check=full live.emergency=shell", 512)?;
+    guest.console.wait("the prompt", BOOT, |text| text.contains("liveroot> ").then_some(()))?;
+    guest.type_line("continue")?;
+    guest.console.expect("going on with a medium that failed its check", SOON)?;
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)
+}
+
+fn slow(scene: &Scene, bytes_per_second: u64) -> Disk {
+    Disk { bus: Bus::Usb, content: Content::Slow { file: scene.image.iso.clone(), bytes_per_second } }
 }

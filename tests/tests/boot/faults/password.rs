@@ -1,0 +1,68 @@
+//! A rescue prompt with a password before what leads past a fault.
+
+use anyhow::{Result, ensure};
+use harness::vm::Guest;
+
+use super::{Run, Scene, stopped};
+use crate::{BOOT, SOON};
+
+/// Of tests/profiles/password.toml.
+const RIGHT: &str = "open sesame";
+const WRONG: &str = "open barley";
+/// The sum is in no text that was typed.
+const COMMAND: &str = "echo shell-$((6*7))";
+const RAN: &str = "shell-42";
+const STOPPED: &str = "The boot stopped in";
+
+#[test]
+fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
+    let Some(scene) = Scene::of("password", Run::Always)? else { return Ok(()) };
+    let mut guest = scene.start(vec![], "live.timeout=1 live.emergency=shell", 512)?;
+    guest.console.wait("the prompt", BOOT, |text| text.contains("liveroot> ").then_some(()))?;
+
+    for (n, word) in ["sh", "continue"].into_iter().enumerate() {
+        answer(&mut guest, word, WRONG)?;
+        seen(&guest, "wrong password on ttyS0", n + 1)?;
+        guest.type_line(COMMAND)?;
+        seen(&guest, "Answers: retry", n + 2)?;
+    }
+    let text = guest.console.text();
+    ensure!(text.matches(STOPPED).count() == 1, "a wrong password led on:\n{text}");
+    ensure!(!text.contains(RAN), "a wrong password gave a shell:\n{text}");
+
+    guest.type_line("retry")?;
+    seen(&guest, STOPPED, 2)?;
+    answer(&mut guest, "continue", RIGHT)?;
+    seen(&guest, STOPPED, 3)?;
+    answer(&mut guest, "sh", RIGHT)?;
+    seen(&guest, "\n# ", 1)?;
+    guest.type_line(COMMAND)?;
+    seen(&guest, RAN, 1)?;
+    let text = guest.console.text();
+    ensure!(text.matches(COMMAND).count() == 3, "keys stayed hidden after the password:\n{text}");
+    guest.type_line("echo mode-$(stat -c %a /etc/live/shell-password)")?;
+    seen(&guest, "mode-600", 1)?;
+    let prompts = guest.console.text().matches("liveroot> ").count();
+    guest.type_line("exit")?;
+    seen(&guest, "liveroot> ", prompts + 1)?;
+    guest.type_line("poweroff")?;
+    let (_, policy) = stopped(&guest, "E_NO_MEDIUM", &[])?;
+    ensure!(policy == "poweroff", "{policy}");
+    let text = guest.console.text();
+    for secret in [RIGHT, WRONG, "$5$"] {
+        ensure!(!text.contains(secret), "{secret} was shown:\n{text}");
+    }
+    Ok(())
+}
+
+fn answer(guest: &mut Guest, word: &str, password: &str) -> Result<()> {
+    let asked = guest.console.text().matches("Password: ").count();
+    guest.type_line(word)?;
+    seen(guest, "Password: ", asked + 1)?;
+    guest.type_line(password)
+}
+
+fn seen(guest: &Guest, words: &str, times: usize) -> Result<()> {
+    let enough = |text: &str| (text.matches(words).count() >= times).then_some(());
+    Ok(guest.console.wait(&format!("`{words}`, {times} times"), SOON, enough)?)
+}
