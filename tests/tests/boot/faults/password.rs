@@ -13,38 +13,42 @@ const WRONG: &str = "open barley";
 const COMMAND: &str = "echo shell-$((6*7))";
 const RAN: &str = "shell-42";
 const STOPPED: &str = "The boot stopped in";
+const PROMPT: &str = "liveroot> ";
 
 #[test]
 fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
     let Some(scene) = Scene::of("password", Run::Always)? else { return Ok(()) };
     let mut guest = scene.start(vec![], "live.timeout=1 live.emergency=shell", 512)?;
-    guest.console.wait("the prompt", BOOT, |text| text.contains("liveroot> ").then_some(()))?;
+    guest.console.wait("the prompt", BOOT, |text| text.contains(PROMPT).then_some(()))?;
 
     for (n, word) in ["sh", "continue"].into_iter().enumerate() {
-        answer(&mut guest, word, WRONG)?;
+        let shown = answer(&mut guest, word, WRONG)?;
         seen(&guest, "wrong password on ttyS0", n + 1)?;
-        guest.type_line(COMMAND)?;
-        seen(&guest, "Answers: retry", n + 2)?;
+        seen(&guest, PROMPT, shown + 1)?;
+        let shown = typed(&mut guest, COMMAND)?;
+        seen(&guest, PROMPT, shown + 1)?;
     }
-    let text = guest.console.text();
+    let text = said(&guest);
+    ensure!(text.matches("Answers: retry").count() == 3, "what was typed after a wrong password is no answer:\n{text}");
     ensure!(text.matches(STOPPED).count() == 1, "a wrong password led on:\n{text}");
     ensure!(!text.contains(RAN), "a wrong password gave a shell:\n{text}");
 
-    guest.type_line("retry")?;
+    let shown = typed(&mut guest, "retry")?;
+    seen(&guest, PROMPT, shown + 1)?;
     seen(&guest, STOPPED, 2)?;
-    answer(&mut guest, "continue", RIGHT)?;
+    let shown = answer(&mut guest, "continue", RIGHT)?;
+    seen(&guest, PROMPT, shown + 1)?;
     seen(&guest, STOPPED, 3)?;
     answer(&mut guest, "sh", RIGHT)?;
     seen(&guest, "\n# ", 1)?;
     guest.type_line(COMMAND)?;
     seen(&guest, RAN, 1)?;
-    let text = guest.console.text();
+    let text = said(&guest);
     ensure!(text.matches(COMMAND).count() == 3, "keys stayed hidden after the password:\n{text}");
-    guest.type_line("echo mode-$(stat -c %a /etc/live/shell-password)")?;
+    let shown = typed(&mut guest, "echo mode-$(stat -c %a /etc/live/shell-password)")?;
     seen(&guest, "mode-600", 1)?;
-    let prompts = guest.console.text().matches("liveroot> ").count();
     guest.type_line("exit")?;
-    seen(&guest, "liveroot> ", prompts + 1)?;
+    seen(&guest, PROMPT, shown + 1)?;
     guest.type_line("poweroff")?;
     let (_, policy) = stopped(&guest, "E_NO_MEDIUM", &[])?;
     ensure!(policy == "poweroff", "{policy}");
@@ -55,14 +59,56 @@ fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
     Ok(())
 }
 
-fn answer(guest: &mut Guest, word: &str, password: &str) -> Result<()> {
-    let asked = guest.console.text().matches("Password: ").count();
-    guest.type_line(word)?;
+/// Gives how many prompts there were before. Only what is typed once the last of
+/// them is whole stands in one piece: a terminal writes what is typed between what
+/// is said.
+fn typed(guest: &mut Guest, line: &str) -> Result<usize> {
+    let prompts = said(guest).matches(PROMPT).count();
+    guest.type_line(line)?;
+    Ok(prompts)
+}
+
+fn answer(guest: &mut Guest, word: &str, password: &str) -> Result<usize> {
+    let asked = said(guest).matches("Password: ").count();
+    let prompts = typed(guest, word)?;
     seen(guest, "Password: ", asked + 1)?;
-    guest.type_line(password)
+    guest.type_line(password)?;
+    Ok(prompts)
 }
 
 fn seen(guest: &Guest, words: &str, times: usize) -> Result<()> {
-    let enough = |text: &str| (text.matches(words).count() >= times).then_some(());
+    let enough = |text: &str| (without_the_kernel(text).matches(words).count() >= times).then_some(());
     Ok(guest.console.wait(&format!("`{words}`, {times} times"), SOON, enough)?)
+}
+
+fn said(guest: &Guest) -> String {
+    without_the_kernel(&guest.console.text())
+}
+
+/// The kernel's own lines may come in the middle of one that is being typed.
+fn without_the_kernel(text: &str) -> String {
+    text.split_inclusive('\n').map(|line| kernels(line).map_or(line, |at| &line[..at])).collect()
+}
+
+/// Where in the line the kernel's begins, which is whole; /init's go through its log too.
+fn kernels(line: &str) -> Option<usize> {
+    let is_stamp = |at: usize| {
+        let (stamp, rest) = line[at + 1..].split_once("] ")?;
+        let is_time = stamp.contains('.') && stamp.trim_start().parse::<f64>().is_ok();
+        Some(is_time && !rest.starts_with("liveroot: "))
+    };
+    line.strip_suffix('\n')?.match_indices('[').map(|(at, _)| at).find(|&at| is_stamp(at) == Some(true))
+}
+
+#[test]
+fn a_line_that_the_kernel_cut_is_put_together() {
+    for (text, without) in [
+        ("# echo a\n", "# echo a\n"),
+        ("# ec[    7.123456] random: crng init done\nho a\n", "# echo a\n"),
+        ("[   12.000001] liveroot: wrong\nliveroot> ", "[   12.000001] liveroot: wrong\nliveroot> "),
+        ("liveroot> [    7.123456] half a li", "liveroot> [    7.123456] half a li"),
+        ("[a] [1] [ 1.5]\n", "[a] [1] [ 1.5]\n"),
+    ] {
+        assert_eq!(without_the_kernel(text), without);
+    }
 }
