@@ -104,42 +104,34 @@ fn end(pid: Pid, signal: Signal) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     const PATIENCE: Patience = Patience { work: Duration::from_secs(30), end: Duration::from_secs(2) };
 
-    fn program(dir: &Path, script: &str) -> PathBuf {
-        let path = dir.join("program");
-        // Under another name first: a program that somebody has open cannot be executed.
-        let part = dir.join("part");
-        fs::write(&part, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&part, PermissionsExt::from_mode(0o755)).unwrap();
-        fs::rename(part, &path).unwrap();
-        path
+    /// Of a shell that was there before: a file that a test writes may be open in the child
+    /// that another test has just forked, and the kernel executes no such file.
+    fn script(script: &str, argument: &str, variable: &str, patience: Patience) -> Result<i32, String> {
+        run_with(Path::new("/bin/sh"), &["-c", script, "sh", argument], &[variable.into()], patience)
     }
 
     #[test]
     fn it_is_told_what_it_is_to_be_told_and_how_it_ended_is_known() {
         let dir = tempfile::tempdir().unwrap();
         let said = dir.path().join("said");
-        let script = format!("echo $1 $WORD $PATH > {}", said.display());
-        let run = |path: &Path| run_with(path, &["-p"], &["WORD=two".into()], PATIENCE);
-        assert_eq!(run(&program(dir.path(), &script)), Ok(0));
+        let run = |text: &str| script(text, "-p", "WORD=two", PATIENCE);
+        assert_eq!(run(&format!("echo $1 $WORD $PATH > {}", said.display())), Ok(0));
         assert_eq!(fs::read_to_string(said).unwrap(), format!("-p two {}\n", initramfs::PATH));
-        assert_eq!(run(&program(dir.path(), "exit 3")), Ok(3));
-        assert_eq!(run(&dir.path().join("none")), Ok(CANNOT_EXECUTE));
-        let why = run(&program(dir.path(), "kill -9 $$")).unwrap_err();
+        assert_eq!(run("exit 3"), Ok(3));
+        assert_eq!(run_with(&dir.path().join("none"), &[], &[], PATIENCE), Ok(CANNOT_EXECUTE));
+        let why = run("kill -9 $$").unwrap_err();
         assert!(why.contains("SIGKILL"), "{why}");
     }
 
     #[test]
     fn one_that_does_not_end_is_ended_whatever_it_says() {
-        let dir = tempfile::tempdir().unwrap();
         let patience = Patience { work: Duration::from_millis(300), end: Duration::from_millis(300) };
-        for script in ["sleep 100", "trap '' TERM; sleep 100"] {
-            let why = run_with(&program(dir.path(), script), &[], &[], patience).unwrap_err();
+        for text in ["sleep 100", "trap '' TERM; sleep 100"] {
+            let why = script(text, "", "A=b", patience).unwrap_err();
             assert!(why.contains("had not ended"), "{why}");
         }
     }
