@@ -58,14 +58,30 @@ impl Guest {
     /// The token is of this boot alone, so no text that an image or a boot
     /// loader holds can pass for a report.
     pub fn report(&self, key: &str, deadline: Duration) -> Result<String> {
-        Ok(self.console.expect(&format!("{} {key}=", self.token), deadline)?)
+        let wanted = format!("{} {key}=", self.token);
+        let value = |text: &str| {
+            let (line, _) = text.split_once(&wanted)?.1.split_once('\n')?;
+            Some(line.trim_end().to_owned())
+        };
+        self.wait_said(&format!("`{wanted}`"), deadline, value)
     }
 
     /// All values that have been told of a key.
     pub fn reports(&self, key: &str) -> Vec<String> {
         let wanted = format!("{} {key}=", self.token);
         let value = |line: &str| Some(line.trim_end().split_once(&wanted)?.1.to_owned());
-        self.console.text().lines().filter_map(value).collect()
+        self.said().lines().filter_map(value).collect()
+    }
+
+    /// Everything so far, without the kernel's own lines. They come when they come, also
+    /// between two bytes of another line.
+    pub fn said(&self) -> String {
+        without_kernel(&self.console.text())
+    }
+
+    /// [`Console::wait`] in what [`Self::said`] gives.
+    pub fn wait_said<T>(&self, wanted: &str, deadline: Duration, find: impl Fn(&str) -> Option<T>) -> Result<T> {
+        Ok(self.console.wait(wanted, deadline, |text| find(&without_kernel(text)))?)
     }
 
     pub fn type_line(&mut self, line: &str) -> Result<()> {
@@ -155,5 +171,37 @@ impl Drop for Turn {
     fn drop(&mut self) {
         *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         ENDED.notify_one();
+    }
+}
+
+fn without_kernel(text: &str) -> String {
+    text.split_inclusive('\n').map(|line| kernels(line).map_or(line, |at| &line[..at])).collect()
+}
+
+/// Where in the line the kernel's begins, once it is whole. /init's are in the kernel's
+/// log too, and are no lines of its own.
+fn kernels(line: &str) -> Option<usize> {
+    let is_kernels = |at: usize| {
+        let Some((stamp, rest)) = line[at + 1..].split_once("] ") else { return false };
+        stamp.contains('.') && stamp.trim_start().parse::<f64>().is_ok() && !rest.starts_with("liveroot: ")
+    };
+    line.strip_suffix('\n')?.match_indices('[').map(|(at, _)| at).find(|&at| is_kernels(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_the_kernel_cut_is_put_together() {
+        for (text, without) in [
+            ("# echo a\n", "# echo a\n"),
+            ("# ec[    7.123456] random: crng init done\nho a\n", "# echo a\n"),
+            ("[   12.000001] liveroot: wrong\nliveroot> ", "[   12.000001] liveroot: wrong\nliveroot> "),
+            ("liveroot> [    7.123456] half a li", "liveroot> [    7.123456] half a li"),
+            ("[a] [1] [ 1.5]\n", "[a] [1] [ 1.5]\n"),
+        ] {
+            assert_eq!(without_kernel(text), without);
+        }
     }
 }

@@ -28,7 +28,7 @@ fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
         let shown = typed(&mut guest, COMMAND)?;
         seen(&guest, PROMPT, shown + 1)?;
     }
-    let text = said(&guest);
+    let text = guest.said();
     ensure!(text.matches("Answers: retry").count() == 3, "what was typed after a wrong password is no answer:\n{text}");
     ensure!(text.matches(STOPPED).count() == 1, "a wrong password led on:\n{text}");
     ensure!(!text.contains(RAN), "a wrong password gave a shell:\n{text}");
@@ -43,7 +43,7 @@ fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
     seen(&guest, "\n# ", 1)?;
     guest.type_line(COMMAND)?;
     seen(&guest, RAN, 1)?;
-    let text = said(&guest);
+    let text = guest.said();
     ensure!(text.matches(COMMAND).count() == 3, "keys stayed hidden after the password:\n{text}");
     let shown = typed(&mut guest, "echo mode-$(stat -c %a /etc/live/shell-password)")?;
     seen(&guest, "mode-600", 1)?;
@@ -63,13 +63,13 @@ fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
 /// them is whole stands in one piece: a terminal writes what is typed between what
 /// is said.
 fn typed(guest: &mut Guest, line: &str) -> Result<usize> {
-    let prompts = said(guest).matches(PROMPT).count();
+    let prompts = guest.said().matches(PROMPT).count();
     guest.type_line(line)?;
     Ok(prompts)
 }
 
 fn answer(guest: &mut Guest, word: &str, password: &str) -> Result<usize> {
-    let asked = said(guest).matches("Password: ").count();
+    let asked = guest.said().matches("Password: ").count();
     let prompts = typed(guest, word)?;
     seen(guest, "Password: ", asked + 1)?;
     guest.type_line(password)?;
@@ -77,38 +77,6 @@ fn answer(guest: &mut Guest, word: &str, password: &str) -> Result<usize> {
 }
 
 fn seen(guest: &Guest, words: &str, times: usize) -> Result<()> {
-    let enough = |text: &str| (without_the_kernel(text).matches(words).count() >= times).then_some(());
-    Ok(guest.console.wait(&format!("`{words}`, {times} times"), SOON, enough)?)
-}
-
-fn said(guest: &Guest) -> String {
-    without_the_kernel(&guest.console.text())
-}
-
-/// The kernel's own lines may come in the middle of one that is being typed.
-fn without_the_kernel(text: &str) -> String {
-    text.split_inclusive('\n').map(|line| kernels(line).map_or(line, |at| &line[..at])).collect()
-}
-
-/// Where in the line the kernel's begins, which is whole; /init's go through its log too.
-fn kernels(line: &str) -> Option<usize> {
-    let is_stamp = |at: usize| {
-        let (stamp, rest) = line[at + 1..].split_once("] ")?;
-        let is_time = stamp.contains('.') && stamp.trim_start().parse::<f64>().is_ok();
-        Some(is_time && !rest.starts_with("liveroot: "))
-    };
-    line.strip_suffix('\n')?.match_indices('[').map(|(at, _)| at).find(|&at| is_stamp(at) == Some(true))
-}
-
-#[test]
-fn a_line_that_the_kernel_cut_is_put_together() {
-    for (text, without) in [
-        ("# echo a\n", "# echo a\n"),
-        ("# ec[    7.123456] random: crng init done\nho a\n", "# echo a\n"),
-        ("[   12.000001] liveroot: wrong\nliveroot> ", "[   12.000001] liveroot: wrong\nliveroot> "),
-        ("liveroot> [    7.123456] half a li", "liveroot> [    7.123456] half a li"),
-        ("[a] [1] [ 1.5]\n", "[a] [1] [ 1.5]\n"),
-    ] {
-        assert_eq!(without_the_kernel(text), without);
-    }
+    let enough = |text: &str| (text.matches(words).count() >= times).then_some(());
+    guest.wait_said(&format!("`{words}`, {times} times"), SOON, enough)
 }
