@@ -36,6 +36,7 @@ pub struct Machine {
     pub firmware: Firmware,
     pub kernel: Option<Kernel>,
     pub memory_mib: u32,
+    pub cpus: u32,
     /// A word for the guest's test report, found in its SMBIOS: an image that
     /// is built once can be asked different things.
     pub order: &'static str,
@@ -59,6 +60,7 @@ impl Machine {
             firmware: Firmware::Bios,
             kernel: None,
             memory_mib: 1024,
+            cpus: 1,
             order: "report",
             second: None,
             disks: Vec::new(),
@@ -104,7 +106,7 @@ impl Machine {
         let medium = attach.now().map(|attach| (image.clone(), attach));
         let machine =
             boot::Machine { medium, kernel: self.kernel.clone(), ..boot::Machine::new(self.arch, self.firmware) };
-        let machine = boot::Machine { memory_mib: self.memory_mib, ..machine };
+        let machine = boot::Machine { memory_mib: self.memory_mib, cpus: self.cpus, ..machine };
         let mut qemu = machine.command(accel)?;
         if let Some(handed) = &self.handed {
             qemu = handed.to(&qemu, dir)?;

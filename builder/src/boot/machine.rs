@@ -32,6 +32,7 @@ pub struct Machine {
     pub medium: Option<(PathBuf, Attach)>,
     pub kernel: Option<Kernel>,
     pub memory_mib: u32,
+    pub cpus: u32,
 }
 
 impl Arch {
@@ -85,7 +86,7 @@ impl fmt::Display for Attach {
 impl Machine {
     /// A PC with a BIOS and nothing in it.
     pub fn new(arch: Arch, firmware: Firmware) -> Self {
-        Self { arch, firmware, medium: None, kernel: None, memory_mib: 1024 }
+        Self { arch, firmware, medium: None, kernel: None, memory_mib: 1024, cpus: 1 }
     }
 
     #[must_use]
@@ -105,7 +106,8 @@ impl Machine {
         }
         let smm = if flash.as_ref().is_some_and(|flash| flash.smm) { ",smm=on" } else { "" };
         qemu.arg("-machine").arg(format!("{}{smm}", self.arch.machine()));
-        qemu.args(["-smp", "1", "-m", &self.memory_mib.to_string()]).args(accel.arguments(self.arch));
+        qemu.args(["-smp", &self.cpus.to_string(), "-m", &self.memory_mib.to_string()]);
+        qemu.args(accel.arguments(self.arch));
         if let Some(flash) = &flash {
             qemu.args(flash_arguments(flash)?);
         }

@@ -25,6 +25,7 @@ pub struct Trial {
     pub image: PathBuf,
     pub arch: Arch,
     pub memory_mib: u32,
+    pub cpus: u32,
     pub accel: Accel,
     pub expect: String,
     pub deadline: Duration,
@@ -32,7 +33,8 @@ pub struct Trial {
 
 impl Trial {
     pub fn machine(&self, pair: Pair) -> Machine {
-        let machine = Machine { memory_mib: self.memory_mib, ..Machine::new(self.arch, pair.firmware) };
+        let machine =
+            Machine { memory_mib: self.memory_mib, cpus: self.cpus, ..Machine::new(self.arch, pair.firmware) };
         machine.with_medium(&self.image, pair.attach)
     }
 

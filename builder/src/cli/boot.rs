@@ -31,6 +31,9 @@ pub(super) struct Boot {
     timeout: u64,
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: u32,
+    /// How many processors it has
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    cpus: u32,
     /// The machine's processor [default: that of the image's kernel]
     #[arg(long, value_name = "ARCH")]
     arch: Option<ArchArg>,
@@ -96,6 +99,7 @@ impl Boot {
             image: self.image.clone(),
             arch,
             memory_mib: self.memory,
+            cpus: self.cpus,
             accel: Accel::Tcg,
             expect: self.expect.clone().unwrap_or_default(),
             deadline: Duration::from_secs(self.timeout),

@@ -221,7 +221,9 @@ fn in_ram(image: &'static str, cmdline: &str) -> Result<Option<Guest>> {
     let Some(image) = Image::of(image)? else { return Ok(None) };
     let kernel = image.vmlinux(&format!("console=ttyS0 panic=-1 no_timer_check {cmdline}"))?;
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
-    let guest = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("none").start(accel)?;
+    let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("none");
+    // Two, so that packages are decoded beside each other.
+    let guest = Machine { cpus: 2, ..machine }.start(accel)?;
     shows(&guest, "This system lives in RAM")?;
     shows(&guest, "~/ # ")?;
     Ok(Some(guest))

@@ -26,7 +26,8 @@ fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()
         sysctl.kernel.firmware_config.force_sysfs_fallback=1";
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     let machine = Machine::new(&image.iso, Attach::UsbLater).with_kernel(image.vmlinux(cmdline)?);
-    let mut guest = machine.with_order("report-kmods").start(accel)?;
+    // Two, so that kmods are loaded while others are.
+    let mut guest = Machine { cpus: 2, order: "report-kmods", ..machine }.start(accel)?;
     guest.console.expect("liveroot: waiting for ", BOOT)?;
     guest.plug()?;
     let loaded = guest.report("kmods", BOOT)?;
@@ -37,6 +38,7 @@ fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()
     }
     let text = guest.console.text();
     for word in [
+        "smp: Brought up 1 node, 2 CPUs",
         "there is no kmod no-such in this image",
         // It was asked for by name, and the kernel loads no such.
         "kmod xfs: Operation not permitted",

@@ -27,7 +27,7 @@ fn it_goes_on_from_memory_when_its_medium_is_pulled() -> Result<()> {
     let kernel = image.kernel("console=ttyS0 live.toram")?;
     let accel = vm::accel(&kernel.vmlinuz);
     let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("report-removal");
-    let mut guest = machine.start(accel)?;
+    let mut guest = Machine { cpus: 2, ..machine }.start(accel)?;
     assert_eq!(guest.report("media", BOOT)?, "0", "the medium is still mounted");
     guest.report("waiting", SOON)?;
     guest.pull()?;
