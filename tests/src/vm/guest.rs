@@ -1,5 +1,6 @@
 //! A running guest.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -28,7 +29,8 @@ pub struct Guest {
     pub qmp: Qmp,
     token: String,
     _socket: TempDir,
-    _turn: Turn,
+    /// Until it has ended.
+    turn: Option<Turn>,
 }
 
 /// How QEMU ended.
@@ -42,7 +44,7 @@ pub enum Ended {
 
 impl Guest {
     pub(super) fn start(machine: &Machine, accel: Accel) -> Result<Self> {
-        let turn = Turn::take();
+        let turn = Some(Turn::take()?);
         let socket = tempfile::tempdir()?;
         let token = token()?;
         let path = socket.path().join("qmp");
@@ -51,7 +53,7 @@ impl Guest {
         let running = Running::start(qemu, io::sink())?;
         let console = running.console.clone();
         let qmp = Qmp::connect(&path).with_context(|| quoted(&console.text()))?;
-        Ok(Self { running, console, qmp, token, _socket: socket, _turn: turn })
+        Ok(Self { running, console, qmp, token, _socket: socket, turn })
     }
 
     /// A value of the guest's test report, which is the line `TOKEN KEY=VALUE`.
@@ -125,6 +127,7 @@ impl Guest {
         let end = Instant::now() + deadline;
         loop {
             if let Some(status) = self.running.try_wait()? {
+                self.turn = None;
                 let code = status.code().with_context(|| format!("QEMU was killed: {status}"))?;
                 return Ok(if code == PASSED { Ended::Passed } else { Ended::Otherwise(code) });
             }
@@ -157,13 +160,19 @@ static RUNNING: Mutex<u32> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 const AT_ONCE: u32 = 2;
 
+thread_local! {
+    static IS_MINE: Cell<bool> = const { Cell::new(false) };
+}
+
 impl Turn {
-    fn take() -> Self {
+    fn take() -> Result<Self> {
+        // Tests that each have one and wait for another would wait for each other.
+        ensure!(!IS_MINE.replace(true), "this test has a guest that runs: end or drop it before the next one");
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut running =
             ENDED.wait_while(running, |running| *running >= AT_ONCE).unwrap_or_else(PoisonError::into_inner);
         *running += 1;
-        Self
+        Ok(Self)
     }
 }
 
@@ -171,6 +180,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         ENDED.notify_one();
+        IS_MINE.set(false);
     }
 }
 
@@ -191,6 +201,14 @@ fn kernels(line: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_turn_of_a_thread_is_refused_and_not_waited_for() {
+        let turn = Turn::take().unwrap();
+        assert!(Turn::take().is_err());
+        drop(turn);
+        assert!(Turn::take().is_ok());
+    }
 
     #[test]
     fn a_line_that_the_kernel_cut_is_put_together() {
