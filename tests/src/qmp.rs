@@ -1,6 +1,7 @@
 //! QEMU's machine protocol: one JSON object a line, over a socket of the file
 //! system. Plug, pull and another disc are all that the tests do with it.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub struct Qmp {
     reader: BufReader<UnixStream>,
+    /// Came before the answer to a command, and nobody has waited for them yet.
+    events: VecDeque<Value>,
 }
 
 /// QEMU answers at once or is stuck.
@@ -30,7 +33,7 @@ impl Qmp {
             }
         };
         stream.set_read_timeout(Some(ANSWER))?;
-        let mut qmp = Self { reader: BufReader::new(stream) };
+        let mut qmp = Self { reader: BufReader::new(stream), events: VecDeque::new() };
         qmp.message()?; // the greeting
         qmp.execute("qmp_capabilities", &json!({}))?;
         Ok(qmp)
@@ -47,13 +50,17 @@ impl Qmp {
             if let Some(answer) = message.get_mut("return") {
                 return Ok(answer.take());
             }
+            self.events.push_back(message);
         }
     }
 
     /// Waits for an event of that name; others are passed over.
     pub fn event(&mut self, name: &str) -> Result<Value> {
         loop {
-            let message = self.message().with_context(|| format!("waiting for the event {name}"))?;
+            let message = match self.events.pop_front() {
+                Some(message) => message,
+                None => self.message().with_context(|| format!("waiting for the event {name}"))?,
+            };
             if message["event"] == name {
                 return Ok(message);
             }
@@ -103,6 +110,8 @@ mod tests {
         assert_eq!(qmp.execute("query", &json!({})).unwrap(), 7);
         let error = qmp.execute("device_add", &json!({})).unwrap_err().to_string();
         assert!(error.contains("no such bus"), "{error}");
-        assert_eq!(qmp.event("DEVICE_DELETED").unwrap(), json!({ "event": "DEVICE_DELETED" }));
+        for name in ["RESUME", "DEVICE_DELETED"] {
+            assert_eq!(qmp.event(name).unwrap(), json!({ "event": name }));
+        }
     }
 }

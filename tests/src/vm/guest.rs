@@ -21,6 +21,8 @@ pub(super) const EXIT_PORT: u16 = 0xf4;
 /// The byte is 0x21 by the tests' overlays, and QEMU makes `byte << 1 | 1` of
 /// it: neither a crash nor a plain power-off ends in this.
 const PASSED: i32 = 0x21 << 1 | 1;
+/// For what a QEMU that has ended said to be read.
+const DRAINED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Guest {
@@ -128,6 +130,9 @@ impl Guest {
         loop {
             if let Some(status) = self.running.try_wait()? {
                 self.turn = None;
+                // Its last words may not have been read yet. Nothing is looked for: that
+                // the console ended comes as an error.
+                let _ = self.console.wait("its end", DRAINED, |_| None::<()>);
                 let code = status.code().with_context(|| format!("QEMU was killed: {status}"))?;
                 return Ok(if code == PASSED { Ended::Passed } else { Ended::Otherwise(code) });
             }
