@@ -19,6 +19,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::contract::run;
+use crate::sys;
 
 /// syslog(3)'s numbers, as the kernel uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +47,7 @@ const KEPT: usize = 400;
 const MAX_LINE: usize = 1024;
 /// syslog's LOG_DAEMON.
 const FACILITY: u8 = 3 << 3;
-/// A console that takes no byte for so long (no carrier, Ctrl-S) is skipped.
+/// A console that sends no byte for so long (no carrier, Ctrl-S) is skipped.
 const CONSOLE_PATIENCE_MS: u16 = 200;
 
 struct Log {
@@ -162,8 +163,12 @@ pub(crate) fn write_console(mut console: &File, mut bytes: &[u8]) {
             Ok(written) if written > 0 => bytes = &bytes[written..],
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 let mut fds = [PollFd::new(console.as_fd(), PollFlags::POLLOUT)];
+                let unsent = sys::unsent(console);
                 match nix::poll::poll(&mut fds, CONSOLE_PATIENCE_MS) {
                     Ok(1..) | Err(Errno::EINTR) => {}
+                    // The kernel says that there is room when all but 256 of its 4096 bytes
+                    // are sent, which takes a line of 115200 baud a third of a second.
+                    _ if sys::unsent(console) < unsent => {}
                     _ => return,
                 }
             }

@@ -130,6 +130,7 @@ mod raw {
     nix::ioctl_none_bad!(cdrom_eject, 0x5309);
     nix::ioctl_readwrite_bad!(sg_io, 0x2285, super::SgRequest);
     nix::ioctl_write_int_bad!(tiocsctty, libc::TIOCSCTTY);
+    nix::ioctl_read_bad!(tiocoutq, libc::TIOCOUTQ, libc::c_int);
     nix::ioctl_readwrite_bad!(fibmap, 1, libc::c_int);
     nix::ioctl_read_bad!(figetbsz, 2, libc::c_int);
 }
@@ -187,6 +188,14 @@ pub(crate) fn device_mapper(control: &File, command: DmCommand, request: &mut Dm
     // is as far as the kernel reads and writes; it outlives the call.
     let done = unsafe { libc::ioctl(control.as_raw_fd(), number as _, &raw mut *request) };
     Errno::result(done).map(drop)
+}
+
+/// Bytes that a terminal was given and has not sent: ioctl_tty(2), TIOCOUTQ.
+pub(crate) fn unsent(terminal: &File) -> Option<i32> {
+    let mut bytes = 0;
+    // SAFETY: the kernel writes one int, which outlives the call.
+    unsafe { raw::tiocoutq(terminal.as_raw_fd(), &raw mut bytes) }.ok()?;
+    Some(bytes)
 }
 
 /// The file system's block, in bytes: linux/fs.h, FIGETBSZ.
