@@ -126,14 +126,20 @@ fn create_locked(dir: &Path, prefix: &str) -> io::Result<(PathBuf, Flock<File>)>
             opened => opened?,
         };
         let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
-        match fs::metadata(&path) {
-            Ok(meta) if meta.ino() == file.metadata()?.ino() => return Ok((path, file)),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
+        if is_at(&file, &path)? {
+            return Ok((path, file));
         }
     }
     Err(io::Error::other("every name for a draft is taken"))
+}
+
+/// Whether it is the file that has this name now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.ino() == file.metadata()?.ino()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Removes drafts whose writer is gone. One that is locked belongs to a run
@@ -146,7 +152,10 @@ fn remove_stale(dir: &Path, prefix: &str) -> io::Result<()> {
         }
         // Somebody else may be removing it too: gone is what we want.
         let Ok(file) = File::open(entry.path()) else { continue };
-        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+        // Held until it is gone: who makes a draft looks for its name once it has the lock.
+        if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            && is_at(&lock, &entry.path()).unwrap_or(false)
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -191,6 +200,26 @@ mod tests {
         let _lock = Flock::lock(living, FlockArg::LockExclusiveNonblock).unwrap();
         Draft::create(&target).unwrap().publish().unwrap();
         assert_eq!(names(dir.path()), [".out.iso.draft-2", "out.iso"]);
+    }
+
+    #[test]
+    fn builds_of_one_image_beside_each_other_do_not_take_each_other_s_drafts() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.iso");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let mut draft = Draft::create(&target).unwrap();
+                        draft.file().write_all(b"new").unwrap();
+                        // Without its sync, which would leave little to run into.
+                        fs::rename(&draft.path, &target).unwrap();
+                        draft.published = true;
+                    }
+                });
+            }
+        });
+        assert_eq!(names(dir.path()), ["out.iso"]);
     }
 
     #[test]
