@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::ansi;
 
+/// Between two looks at the text.
+const PAUSE: Duration = Duration::from_millis(20);
+
 #[derive(Debug, Clone)]
 pub struct Console {
     shared: Arc<(Mutex<Heard>, Condvar)>,
@@ -97,7 +100,10 @@ impl Console {
                 let after = deadline.saturating_sub(left);
                 return Err(Missed { wanted: wanted.into(), ended: heard.ended, after, text });
             }
-            heard = self.shared.1.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.shared.1.wait_timeout(heard, left));
+            // QEMU passes on byte by byte, and all of the text is looked at each time.
+            thread::sleep(PAUSE.min(left));
+            heard = self.lock();
         }
     }
 

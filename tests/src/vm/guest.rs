@@ -62,12 +62,7 @@ impl Guest {
     /// The token is of this boot alone, so no text that an image or a boot
     /// loader holds can pass for a report.
     pub fn report(&self, key: &str, deadline: Duration) -> Result<String> {
-        let wanted = format!("{} {key}=", self.token);
-        let value = |text: &str| {
-            let (line, _) = text.split_once(&wanted)?.1.split_once('\n')?;
-            Some(line.trim_end().to_owned())
-        };
-        self.wait_said(&format!("`{wanted}`"), deadline, value)
+        self.expect(&format!("{} {key}=", self.token), deadline)
     }
 
     /// All values that have been told of a key.
@@ -83,9 +78,18 @@ impl Guest {
         without_kernel(&self.console.text())
     }
 
-    /// [`Console::wait`] in what [`Self::said`] gives.
-    pub fn wait_said<T>(&self, wanted: &str, deadline: Duration, find: impl Fn(&str) -> Option<T>) -> Result<T> {
-        Ok(self.console.wait(wanted, deadline, |text| find(&without_kernel(text)))?)
+    /// [`Console::wait`], in what [`Self::said`] gives first: the rest of a line that the
+    /// kernel has cut is in no other.
+    pub fn wait<T>(&self, wanted: &str, deadline: Duration, find: impl Fn(&str) -> Option<T>) -> Result<T> {
+        Ok(self.console.wait(wanted, deadline, |text| find(&without_kernel(text)).or_else(|| find(text)))?)
+    }
+
+    /// Waits for a text that stands anywhere, and gives the rest of its line.
+    pub fn expect(&self, wanted: &str, deadline: Duration) -> Result<String> {
+        self.wait(&format!("`{wanted}`"), deadline, |text| {
+            let (line, _) = text.split_once(wanted)?.1.split_once('\n')?;
+            Some(line.trim_end().to_owned())
+        })
     }
 
     pub fn type_line(&mut self, line: &str) -> Result<()> {

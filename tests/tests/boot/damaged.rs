@@ -19,12 +19,12 @@ fn a_truncated_package_is_named_and_leaves_no_file() -> Result<()> {
     let accel = vm::accel(&kernel.vmlinuz);
     let mut guest = Machine::new(&cut, Attach::Virtio).with_kernel(kernel).start(accel)?;
 
-    let fault = guest.console.expect("E_TRUNCATED ", BOOT)?;
+    let fault = guest.expect("E_TRUNCATED ", BOOT)?;
     assert!(fault.contains("packages/03-second.tar.xz"), "the package is not named: {fault}");
-    guest.console.wait("the rescue prompt", SOON, |text| text.contains("liveroot> ").then_some(()))?;
+    guest.wait("the rescue prompt", SOON, |text| text.contains("liveroot> ").then_some(()))?;
     guest.type_line("sh")?;
     guest.type_line("echo $((6*7)) files: $(ls /etc/test-packages /etc/test-last 2>/dev/null)")?;
-    assert_eq!(guest.console.expect("42 files:", SOON)?.trim(), "", "files of packages after a check that failed");
+    assert_eq!(guest.expect("42 files:", SOON)?.trim(), "", "files of packages after a check that failed");
     Ok(())
 }
 

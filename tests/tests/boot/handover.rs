@@ -91,7 +91,7 @@ fn given_back(init: &Init) -> Result<()> {
     let Some(mut guest) = start(init, Attach::Cdrom, "live.eject")? else { return Ok(()) };
     log_in(&mut guest, init)?;
     guest.type_line(init.off)?;
-    guest.console.expect("Take the medium (/dev/sr0)", BOOT)?;
+    guest.expect("Take the medium (/dev/sr0)", BOOT)?;
     let tray = guest.qmp.event("DEVICE_TRAY_MOVED")?;
     ensure!(tray["data"]["tray-open"] == true, "the tray did not open: {tray}");
     guest.type_line("")?;
@@ -105,7 +105,7 @@ fn start(init: &Init, attach: Attach, cmdline: &str) -> Result<Option<Guest>> {
         second = Some(disk);
     }
     let Some(image) = Image::of(init.image)? else { return Ok(None) };
-    let cmdline = format!("console=ttyS0 panic=-1 no_timer_check live.hostname=aurora {cmdline} {}", init.cmdline);
+    let cmdline = format!("console=ttyS0 panic=-1 live.hostname=aurora {cmdline} {}", init.cmdline);
     let kernel = image.vmlinux(&cmdline)?;
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     // Its own report would end the machine.
@@ -142,7 +142,7 @@ fn log_in(guest: &mut Guest, init: &Init) -> Result<()> {
 }
 
 pub(crate) fn shows(guest: &Guest, words: &str) -> Result<()> {
-    Ok(guest.console.wait(words, BOOT, |text| text.contains(words).then_some(()))?)
+    guest.wait(words, BOOT, |text| text.contains(words).then_some(()))
 }
 
 pub(crate) fn is_off(guest: &mut Guest) -> Result<()> {
@@ -164,7 +164,7 @@ fn dinit_starts_anew_on_its_medium() -> Result<()> {
     log_in(&mut guest, &DINIT)?;
     guest.type_line("echo first > /run/first; /sbin/shutdown -s")?;
     let logins = |text: &str| (text.matches("aurora login:").count() == 2).then_some(());
-    guest.console.wait("a second login", BOOT, logins)?;
+    guest.wait("a second login", BOOT, logins)?;
     guest.type_line("root")?;
     guest.type_line("echo \"$(cat /sys/class/dmi/id/product_serial) kept=$(cat /run/first)\"")?;
     assert_eq!(guest.report("kept", BOOT)?, "first");
@@ -196,7 +196,7 @@ fn what_is_kept_is_whole_on_its_disk() -> Result<()> {
     let (Some(image), Some(dumpe2fs)) = (Image::of("sysvinit")?, Tool::find("dumpe2fs")?) else { return Ok(()) };
     let dir = tempfile::tempdir()?;
     let Some(disk) = ext4(dir.path().join("disk.img"), "keep")? else { return Ok(()) };
-    let kernel = image.vmlinux("console=ttyS0 panic=-1 no_timer_check live.hostname=aurora live.persist=LABEL=keep")?;
+    let kernel = image.vmlinux("console=ttyS0 panic=-1 live.hostname=aurora live.persist=LABEL=keep")?;
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     let machine = Machine::new(&image.iso, Attach::Virtio).with_disks(vec![writable(Bus::Virtio, &disk)]);
     let mut guest = machine.with_kernel(kernel).with_order("none").start(accel)?;
@@ -219,7 +219,7 @@ fn toybox_ends_with_its_medium_pulled() -> Result<()> {
 
 fn in_ram(image: &'static str, cmdline: &str) -> Result<Option<Guest>> {
     let Some(image) = Image::of(image)? else { return Ok(None) };
-    let kernel = image.vmlinux(&format!("console=ttyS0 panic=-1 no_timer_check {cmdline}"))?;
+    let kernel = image.vmlinux(&format!("console=ttyS0 panic=-1 {cmdline}"))?;
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("none");
     // Two, so that packages are decoded beside each other.

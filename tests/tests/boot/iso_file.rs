@@ -31,7 +31,7 @@ fn a_file_that_is_nowhere_is_named_at_the_deadline() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let Some(disk) = disk_with(&image, dir.path())? else { return Ok(()) };
     let guest = start(&image, &disk, "findiso=/isos/other.iso live.timeout=5")?;
-    let fault = guest.console.expect("liveroot: E_", BOOT)?;
+    let fault = guest.expect("liveroot: E_", BOOT)?;
     assert!(fault.contains("/dev/vda: it has no /isos/other.iso"), "{fault}");
     Ok(())
 }

@@ -29,7 +29,7 @@ fn a_layer_that_is_named_lies_over_the_others() -> Result<()> {
 fn a_layer_that_is_none_is_named() -> Result<()> {
     let Some(scene) = Scene::of("tiny", Run::Whole)? else { return Ok(()) };
     let mut guest = scene.start(with_extra_layer(&scene)?, "live.layers=mroe", 512)?;
-    guest.console.expect("live.layers=mroe: this medium has no such part, only root more", BOOT)?;
+    guest.expect("live.layers=mroe: this medium has no such part, only root more", BOOT)?;
     guest.report("root", BOOT)?;
     guest.passed(SOON)
 }

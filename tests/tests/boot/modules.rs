@@ -20,7 +20,7 @@ const OF_THE_ROOT: [&str; 5] = ["loop", "fs-iso9660", "fs-squashfs", "fs-overlay
 #[test]
 fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()> {
     let (Some(image), Some(oracle)) = (tiny::image("modules")?, Oracle::find()?) else { return Ok(()) };
-    let cmdline = "console=ttyS0 panic=-1 no_timer_check live.timeout=0 \
+    let cmdline = "console=ttyS0 panic=-1 live.timeout=0 \
         usb-storage.delay_use=0 usb_storage.quirks=\"ffff:ffff:i, fffe:ffff:i\" \
         modprobe.blacklist=ahci module_blacklist=xfs live.modules=ext4,xfs,cfg80211,no-such \
         sysctl.kernel.firmware_config.force_sysfs_fallback=1";
@@ -28,7 +28,7 @@ fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()
     let machine = Machine::new(&image.iso, Attach::UsbLater).with_kernel(image.vmlinux(cmdline)?);
     // Two, so that kmods are loaded while others are.
     let mut guest = Machine { cpus: 2, order: "report-kmods", ..machine }.start(accel)?;
-    guest.console.expect("liveroot: waiting for ", BOOT)?;
+    guest.expect(" 20 s so far", BOOT)?;
     guest.plug()?;
     let loaded = guest.report("kmods", BOOT)?;
     guest.passed(SOON)?;

@@ -39,15 +39,15 @@ fn it_goes_on_from_memory_when_its_medium_is_pulled() -> Result<()> {
 fn a_medium_that_is_pulled_under_its_system_is_told_of() -> Result<()> {
     let Some(image) = tiny::image("tiny")? else { return Ok(()) };
     for (policy, kernel) in [("reboot:1", "reboot: Restarting system"), ("poweroff", "reboot: Power down")] {
-        let kernel_line = image.vmlinux(&format!("console=ttyS0 no_timer_check live.emergency={policy}"))?;
+        let kernel_line = image.vmlinux(&format!("console=ttyS0 live.emergency={policy}"))?;
         let accel = vm::accel(&image.file("boot/vmlinuz")?);
         let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel_line).with_order("report-pulled");
         let mut guest = machine.start(accel)?;
         guest.report("waiting", BOOT)?;
         guest.pull()?;
-        let fault = guest.console.expect("liveroot: E_PULLED ", SOON)?;
+        let fault = guest.expect("liveroot: E_PULLED ", SOON)?;
         assert!(fault.contains("/dev/sda was pulled"), "{fault}");
-        guest.console.wait("the policy", SOON, |text| text.contains(kernel).then_some(()))?;
+        guest.wait("the policy", SOON, |text| text.contains(kernel).then_some(()))?;
     }
     Ok(())
 }
@@ -60,17 +60,17 @@ fn a_medium_that_is_pulled_beside_a_hung_disk_is_the_end_by_force() -> Result<()
     let hung = scene.path("hung");
     File::create(&hung)?.set_len(64 << 20)?;
     let image = &scene.image;
-    let kernel = image.vmlinux("console=ttyS0 no_timer_check live.emergency=reboot")?;
+    let kernel = image.vmlinux("console=ttyS0 live.emergency=reboot")?;
     let machine = Machine::new(&image.iso, Attach::Usb).with_kernel(kernel).with_order("report-pulled");
     let machine = Machine { disks: vec![Disk::new(Bus::Virtio, &hung)], ..machine };
     let mut guest = machine.start(vm::accel(&image.file("boot/vmlinuz")?))?;
-    guest.console.expect("Linux version", BOOT)?;
+    guest.expect("Linux version", BOOT)?;
     guest.hang(0)?;
     // Its last word before a sync, which has no end there.
     guest.report("kept", BOOT)?;
     guest.pull()?;
-    guest.console.expect("liveroot: E_PULLED ", SOON)?;
-    guest.console.expect("sysrq: Resetting", BOOT)?;
+    guest.expect("liveroot: E_PULLED ", SOON)?;
+    guest.expect("sysrq: Resetting", BOOT)?;
     Ok(())
 }
 
@@ -82,9 +82,9 @@ fn a_copy_that_memory_has_no_room_for_is_refused_or_left_out() -> Result<()> {
         let accel = vm::accel(&kernel.vmlinuz);
         let machine = Machine { memory_mib: 256, ..Machine::new(&image.iso, Attach::Virtio).with_kernel(kernel) };
         let guest = machine.start(accel)?;
-        let fault = guest.console.expect("E_NO_MEMORY needs ", BOOT)?;
+        let fault = guest.expect("E_NO_MEMORY needs ", BOOT)?;
         assert!(fault.contains(" MiB of memory"), "the numbers are missing: {fault}");
-        guest.console.wait(outcome, SOON, |text| text.contains(outcome).then_some(()))?;
+        guest.wait(outcome, SOON, |text| text.contains(outcome).then_some(()))?;
     }
     Ok(())
 }
@@ -96,6 +96,6 @@ fn a_medium_of_another_build_is_left_alone() -> Result<()> {
     let kernel = live.kernel("console=ttyS0 live.timeout=5")?;
     let accel = vm::accel(&kernel.vmlinuz);
     let guest = Machine::new(&ram.iso, Attach::Virtio).with_kernel(kernel).start(accel)?;
-    guest.console.expect("E_NO_MEDIUM ", BOOT)?;
+    guest.expect("E_NO_MEDIUM ", BOOT)?;
     Ok(())
 }

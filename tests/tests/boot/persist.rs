@@ -71,7 +71,7 @@ fn what_was_kept_is_of_one_root_and_can_be_read_only() -> Result<()> {
         asked,
         512,
     )?;
-    guest.console.expect("was kept over another root", BOOT)?;
+    guest.expect("was kept over another root", BOOT)?;
     assert_eq!(guest.report("kept", BOOT)?, "");
     guest.passed(SOON)
 }
@@ -98,8 +98,8 @@ fn a_file_on_a_partition_of_another_system_keeps_changes() -> Result<()> {
 fn a_file_system_with_errors_is_mended_before_changes_are_kept_on_it() -> Result<()> {
     let Some((scene, disk)) = with_errors(&[])? else { return Ok(()) };
     let mut guest = scene.start(vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)], NAMED, 512)?;
-    guest.console.expect("keep contains a file system with errors, check forced", BOOT)?;
-    guest.console.expect(" had errors that fsck.ext4 has mended", BOOT)?;
+    guest.expect("keep contains a file system with errors, check forced", BOOT)?;
+    guest.expect(" had errors that fsck.ext4 has mended", BOOT)?;
     guest.report("root", BOOT)?;
     guest.passed(SOON)?;
     assert_eq!(state(&disk)?, "clean");
@@ -113,7 +113,7 @@ fn one_that_only_a_person_can_mend_is_not_written_to() -> Result<()> {
     let Some((scene, disk)) = with_errors(&["set_inode_field lost+found mode 0"])? else { return Ok(()) };
     let disks = || vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)];
     let mut guest = scene.start(disks(), NAMED, 512)?;
-    let told = guest.console.expect("liveroot: E_PERSIST /dev/vd", BOOT)?;
+    let told = guest.expect("liveroot: E_PERSIST /dev/vd", BOOT)?;
     for word in ["fsck.ext4 -p: it ended with 4", "` by hand asks", "NOTHING WILL BE KEPT"] {
         ensure!(told.contains(word), "`{word}` is not in {told}");
     }
@@ -122,7 +122,7 @@ fn one_that_only_a_person_can_mend_is_not_written_to() -> Result<()> {
     assert_eq!(state(&disk)?, "not clean with errors");
     // What was kept can still be used, and is not checked for that.
     let guest = scene.start(disks(), &format!("{NAMED} live.persist.ro"), 512)?;
-    let told = guest.console.expect("liveroot: E_PERSIST ", BOOT)?;
+    let told = guest.expect("liveroot: E_PERSIST ", BOOT)?;
     ensure!(!guest.console.text().contains("is checked"), "{told}");
     Ok(())
 }
@@ -156,11 +156,11 @@ fn state(disk: &Path) -> Result<String> {
 fn without_a_place_the_boot_goes_on_or_stops_as_asked() -> Result<()> {
     let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
     let guest = scene.start(vec![scene.whole(Bus::Virtio)], "live.persist=required", 512)?;
-    let fault = guest.console.expect("liveroot: E_PERSIST ", BOOT)?;
+    let fault = guest.expect("liveroot: E_PERSIST ", BOOT)?;
     ensure!(fault.contains("live-persist"), "{fault}");
     drop(guest);
     let mut guest = scene.start(vec![scene.whole(Bus::Virtio)], "live.persist", 512)?;
-    guest.console.expect("NOTHING WILL BE KEPT", BOOT)?;
+    guest.expect("NOTHING WILL BE KEPT", BOOT)?;
     guest.report("root", BOOT)?;
     guest.passed(SOON)
 }

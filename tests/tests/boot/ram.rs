@@ -38,15 +38,15 @@ pub(crate) fn reached_its_init(guest: &Guest) -> Result<()> {
 fn is_not_taken_for_another(attach: Attach) -> Result<()> {
     let Some(image) = Image::of("ram")? else { return Ok(()) };
     let guest = start_with(&image, attach, "console=ttyS0 live.medium=LABEL=NOPE live.timeout=5")?;
-    let fault = guest.console.expect("E_NO_MEDIUM ", BOOT)?;
+    let fault = guest.expect("E_NO_MEDIUM ", BOOT)?;
     assert!(fault.contains("NOPE"), "the fault does not say what was looked for: {fault}");
-    guest.console.expect("Devices:", SOON)?;
+    guest.expect("Devices:", SOON)?;
     let device = match attach {
         Attach::Cdrom => "sr0",
         Attach::Virtio => "vda",
         Attach::Usb | Attach::UsbLater | Attach::Absent => "sda",
     };
-    guest.console.wait("the rescue screen to name the device", SOON, |text| {
+    guest.wait("the rescue screen to name the device", SOON, |text| {
         let screen = &text[text.find("Devices:")?..];
         screen.lines().find(|line| line.contains(device) && line.contains("TEST_RAM")).map(drop)
     })?;

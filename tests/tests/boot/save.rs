@@ -30,7 +30,7 @@ fn a_save_is_there_at_the_next_boot_and_one_that_was_cut_gives_way() -> Result<(
     stick.put(&save)?;
 
     let mut guest = stick.boot(&scene, "live.save=LABEL=KEEP live.save.at=shutdown")?;
-    guest.console.expect("save.tar.gz is damaged", BOOT)?;
+    guest.expect("save.tar.gz is damaged", BOOT)?;
     assert_eq!(kept(&mut guest)?, "x", "the one before the one that was cut");
     ensure!(fs::read(stick.take("save.tar.gz.bad", &scene)?)? == fs::read(&save)?, "it is not set aside");
     stick.take("save.tar.gz.1", &scene).map(drop)
@@ -82,7 +82,8 @@ fn a_save_outlives_a_power_cut(run: Run, image: &'static str, mib: u64, tool: &s
     // Noise, which takes as much room in the save as in the system.
     guest.type_line("dd if=/dev/urandom of=/root/noise bs=1M count=32 2> /dev/null; echo second > /root/kept")?;
     guest.type_line("/usr/sbin/live-save &")?;
-    guest.type_line("for n in $(seq 200); do [ -s /run/live/saved/live/.save.new ] && break; sleep 0.1; done; sync")?;
+    guest.type_line("for n in $(seq 200); do [ -s /run/live/saved/live/.save.new ] && break; sleep 0.1; done")?;
+    guest.type_line("killall -STOP live-save; sync")?;
     guest.type_line(
         "echo \"$(cat /sys/class/dmi/id/product_serial) half=$(ls -A /run/live/saved/live | tr '\\n' ' ')\"",
     )?;
@@ -100,7 +101,7 @@ fn a_save_outlives_a_power_cut(run: Run, image: &'static str, mib: u64, tool: &s
 fn without_a_place_to_save_the_boot_goes_on_and_says_so() -> Result<()> {
     let Some(scene) = Scene::of("ram", Run::Whole)? else { return Ok(()) };
     let guest = scene.start(vec![scene.whole(Bus::Virtio)], "live.save live.timeout=5", 512)?;
-    guest.console.expect("NOTHING IS SAVED", BOOT)?;
+    guest.expect("NOTHING IS SAVED", BOOT)?;
     assert_eq!(guest.report("packages", BOOT)?, "first second");
     Ok(())
 }

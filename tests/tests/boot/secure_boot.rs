@@ -32,7 +32,7 @@ fn a_kernel_that_was_changed_in_one_byte_does_not() -> Result<()> {
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     let machine = Machine::new(&changed, Attach::Cdrom).with_firmware(Firmware::SecureBoot);
     let guest = machine.start(accel)?;
-    guest.console.expect("bad shim signature", BOOT)?;
+    guest.expect("bad shim signature", BOOT)?;
     assert!(!guest.console.text().contains("liveroot: "), "it was started all the same");
     Ok(())
 }
@@ -42,7 +42,7 @@ fn an_unsigned_kernel_image_does_not() -> Result<()> {
     let Some(image) = Image::of("uki")? else { return Ok(()) };
     let guest = start(&image, Firmware::SecureBoot, Attach::Cdrom, "report")?;
     let refused = |text: &str| ["Access Denied", "Security Violation"].into_iter().find(|word| text.contains(word));
-    guest.console.wait("the firmware's refusal", BOOT, |text| refused(text).map(drop))?;
+    guest.wait("the firmware's refusal", BOOT, |text| refused(text).map(drop))?;
     assert!(!guest.console.text().contains("liveroot: "), "it was started all the same");
     Ok(())
 }

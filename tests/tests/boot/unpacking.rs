@@ -249,7 +249,7 @@ impl Guest {
         let dir = tempfile::tempdir()?;
         let initramfs = dir.path().join("initramfs");
         fs::write(&initramfs, [&self.base[..], &archives.concat()].concat())?;
-        let kernel = self.image.kernel("console=ttyS0 panic=-1 no_timer_check")?;
+        let kernel = self.image.kernel("console=ttyS0 panic=-1")?;
         let accel = vm::accel(&kernel.vmlinuz);
         let vmlinuz = vmlinux::extract(&kernel.vmlinuz, dir.path())?;
         let kernel = Kernel { vmlinuz, initramfs: Some(initramfs), ..kernel };

@@ -36,7 +36,7 @@ fn boots(firmware: Firmware, handed: Handed) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let stick = dir.path().join("stick.img");
     make_stick(&image, &mkfs, dir.path(), &stick)?;
-    let cmdline = "console=ttyS0 panic=-1 no_timer_check";
+    let cmdline = "console=ttyS0 panic=-1";
     // UEFI starts what it has as a file alone.
     let kernel = if firmware == Firmware::Bios { image.vmlinux(cmdline)? } else { image.kernel(cmdline)? };
     let accel = vm::accel(&image.file("boot/vmlinuz")?);

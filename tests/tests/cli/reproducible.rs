@@ -171,11 +171,10 @@ fn copy_checkout(place: &Path) -> Result<()> {
     for tree in ["profiles", "overlays", "tests/profiles", "tests/overlays"] {
         copy(&root().join(tree), tree)?;
     }
-    copy(Path::new(&cache), "cache")?;
-    // What was packed before would hide that it cannot be packed again.
-    let blocks = place.join("cache/blocks");
-    if blocks.exists() {
-        fs::remove_dir_all(blocks)?;
+    // What was packed or unpacked before would hide that it cannot be done again.
+    fs::create_dir(place.join("cache"))?;
+    for part in ["kernels", "packages", "roots"] {
+        copy(&Path::new(&cache).join(part), &format!("cache/{part}"))?;
     }
     succeed(Command::new("chmod").args(["-R", "a+rwX"]).arg(place)).map(drop)
 }

@@ -50,7 +50,7 @@ fn boots_or_says_why(name: &str, run: Run, image: &'static str, mib: u32, cmdlin
     let Some(scene) = Scene::of(image, run)? else { return Ok(()) };
     let begun = Instant::now();
     // As boot loaders start it: the kernel has to unpack itself too.
-    let kernel = scene.image.kernel(&format!("console=ttyS0 panic=-1 no_timer_check {cmdline}"))?;
+    let kernel = scene.image.kernel(&format!("console=ttyS0 panic=-1 {cmdline}"))?;
     let accel = vm::accel(&kernel.vmlinuz);
     let machine = Machine::new(&scene.image.iso, Attach::Absent).with_kernel(kernel);
     let machine = machine.with_disks(vec![scene.whole(Bus::Virtio)]);
@@ -62,7 +62,7 @@ fn boots_or_says_why(name: &str, run: Run, image: &'static str, mib: u32, cmdlin
     if ended == Ended::Passed {
         return tell(name, "boots", begun);
     }
-    let fault = guest.console.expect("liveroot: E_NO_MEMORY ", SOON)?;
+    let fault = guest.expect("liveroot: E_NO_MEMORY ", SOON)?;
     ensure!(mib < ROOMY, "{mib} MiB are enough for it: {fault}");
     ensure!(fault.starts_with("needs ") && fault.contains(" MiB, has "), "the numbers are missing: {fault}");
     tell(name, &format!("E_NO_MEMORY {fault}"), begun)

@@ -116,8 +116,7 @@ impl Scene {
         memory_mib: u32,
         order: &'static str,
     ) -> Result<Guest> {
-        // no_timer_check: a host that is busy looks like a broken timer, and that is a panic.
-        let cmdline = format!("console=ttyS0 panic=-1 no_timer_check {cmdline}");
+        let cmdline = format!("console=ttyS0 panic=-1 {cmdline}");
         let kernel = self.image.vmlinux(&cmdline)?;
         let accel = vm::accel(&self.image.file("boot/vmlinuz")?);
         let machine = Machine::new(&self.image.iso, Attach::Absent).with_kernel(kernel).with_disks(disks);
@@ -130,7 +129,7 @@ impl Scene {
     }
 
     fn start_late_beside(&self, disks: Vec<Disk>, cmdline: &str) -> Result<Guest> {
-        let cmdline = format!("console=ttyS0 panic=-1 no_timer_check {cmdline}");
+        let cmdline = format!("console=ttyS0 panic=-1 {cmdline}");
         let kernel = self.image.vmlinux(&cmdline)?;
         let accel = vm::accel(&self.image.file("boot/vmlinuz")?);
         Machine::new(&self.image.iso, Attach::UsbLater).with_kernel(kernel).with_disks(disks).start(accel)
@@ -206,7 +205,7 @@ fn ended(guest: &mut Guest, ends: Ends, cmdline: &str) -> Result<String> {
 /// The fault came, and then the policy that the command line named. Gives the
 /// seconds since /init began to look for its medium, and what the policy was.
 fn stopped(guest: &Guest, code: &str, words: &[&str]) -> Result<(f64, &'static str)> {
-    let line = guest.console.wait(&format!("`liveroot: {code} `"), BOOT, |text| {
+    let line = guest.wait(&format!("`liveroot: {code} `"), BOOT, |text| {
         // A candidate may be refused with it first: what counts is the last before the prompt.
         let (before, _) = text.split_once("The boot stopped in")?;
         let fault = before.rsplit_once(&format!("liveroot: {code} "))?.1;
@@ -219,11 +218,12 @@ fn stopped(guest: &Guest, code: &str, words: &[&str]) -> Result<(f64, &'static s
         ("reboot: System halted", "halt"),
         ("sysrq: Resetting", "reboot by force"),
     ];
-    let policy = guest.console.wait("the policy", SOON, |text| {
+    let policy = guest.wait("the policy", SOON, |text| {
         policies.iter().find(|(kernel, _)| text.contains(kernel)).map(|&(_, policy)| policy)
     })?;
     let text = guest.console.text();
     ensure!(!text.contains("Kernel panic"), "the kernel panicked:\n{text}");
+    let text = guest.said();
     let (screen, _) = text.split_once("The boot stopped in").context("no rescue screen")?;
     let fault = screen.lines().rfind(|line| line.contains(&format!("liveroot: {code} "))).unwrap_or_default();
     Ok((stamp(fault, "liveroot: ")? - stamp(&text, "liveroot: devices: ")?, policy))

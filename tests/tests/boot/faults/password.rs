@@ -18,8 +18,8 @@ const PROMPT: &str = "liveroot> ";
 #[test]
 fn a_shell_and_going_on_need_the_password_where_there_is_one() -> Result<()> {
     let Some(scene) = Scene::of("password", Run::Always)? else { return Ok(()) };
-    let mut guest = scene.start(vec![], "live.timeout=1 live.emergency=shell", 512)?;
-    guest.console.wait("the prompt", BOOT, |text| text.contains(PROMPT).then_some(()))?;
+    let mut guest = scene.start(vec![], "live.timeout=5 live.emergency=shell", 512)?;
+    guest.wait("the prompt", BOOT, |text| text.contains(PROMPT).then_some(()))?;
 
     for (n, word) in ["sh", "continue"].into_iter().enumerate() {
         let shown = answer(&mut guest, word, WRONG)?;
@@ -78,5 +78,5 @@ fn answer(guest: &mut Guest, word: &str, password: &str) -> Result<usize> {
 
 fn seen(guest: &Guest, words: &str, times: usize) -> Result<()> {
     let enough = |text: &str| (text.matches(words).count() >= times).then_some(());
-    guest.wait_said(&format!("`{words}`, {times} times"), SOON, enough)
+    guest.wait(&format!("`{words}`, {times} times"), SOON, enough)
 }

@@ -32,10 +32,10 @@ rows! {
 #[test]
 fn a_check_that_takes_long_is_skipped_by_enter() -> Result<()> {
     let Some(scene) = Scene::of("tiny", Run::Always)? else { return Ok(()) };
-    let mut guest = scene.start(vec![slow(&scene, 1 << 20)], "live.check=full", 512)?;
-    guest.console.expect("liveroot: checking root.squashfs: ", BOOT)?;
+    let mut guest = scene.start(vec![slow(&scene, 1 << 19)], "live.check=full", 512)?;
+    guest.expect("liveroot: checking root.squashfs: ", BOOT)?;
     guest.type_line("")?;
-    guest.console.expect("somebody skipped the check of the medium", SOON)?;
+    guest.expect("somebody skipped the check of the medium", SOON)?;
     guest.report("root", BOOT)?;
     guest.passed(SOON)
 }
@@ -45,9 +45,9 @@ fn a_check_that_cannot_read_all_is_gone_on_from_when_somebody_says_so() -> Resul
     let Some(scene) = Scene::of("tiny", Run::Whole)? else { return Ok(()) };
     let disks = scene.unreadable(Bus::Virtio, ROOT, 1000, None)?;
     let mut guest = scene.start(disks, "live.check=full live.emergency=shell", 512)?;
-    guest.console.wait("the prompt", BOOT, |text| text.contains("liveroot> ").then_some(()))?;
+    guest.wait("the prompt", BOOT, |text| text.contains("liveroot> ").then_some(()))?;
     guest.type_line("continue")?;
-    guest.console.expect("going on with a medium that failed its check", SOON)?;
+    guest.expect("going on with a medium that failed its check", SOON)?;
     guest.report("root", BOOT)?;
     guest.passed(SOON)
 }
