@@ -22,7 +22,7 @@ fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()
     let (Some(image), Some(oracle)) = (tiny::image("modules")?, Oracle::find()?) else { return Ok(()) };
     let cmdline = "console=ttyS0 panic=-1 live.timeout=0 \
         usb-storage.delay_use=0 usb_storage.quirks=\"ffff:ffff:i, fffe:ffff:i\" \
-        modprobe.blacklist=ahci module_blacklist=xfs live.modules=ext4,xfs,cfg80211,no-such \
+        modprobe.blacklist=ahci module_blacklist=xfs live.modules=ext4,xfs,cfg80211,no-such,ipmi_msghandler \
         sysctl.kernel.firmware_config.force_sysfs_fallback=1";
     let accel = vm::accel(&image.file("boot/vmlinuz")?);
     let machine = Machine::new(&image.iso, Attach::UsbLater).with_kernel(image.vmlinux(cmdline)?);
@@ -60,7 +60,7 @@ fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()
     for blacklisted in ["ahci", "i2c_i801"] {
         ensure!(asked.remove(blacklisted), "no device asks for {blacklisted}: {modaliases:?}");
     }
-    asked.extend(["ext4", "xfs", "cfg80211"].map(String::from));
+    asked.extend(["ext4", "xfs", "cfg80211", "ipmi_msghandler"].map(String::from));
     for name in OF_THE_ROOT {
         asked.extend(index.resolve(name)?);
     }
@@ -73,7 +73,9 @@ fn what_was_asked_for_is_loaded_with_its_options_and_nothing_else() -> Result<()
     let surplus: Vec<_> = loaded.iter().filter(|&name| wanted.iter().all(|(wanted, _)| wanted != name)).collect();
     let missing: Vec<_> = wanted.iter().filter(|(name, always)| *always && !loaded.contains(name)).collect();
     ensure!(missing.is_empty() && surplus.is_empty(), "not loaded: {missing:?}; loaded for nothing: {surplus:?}");
-    ensure!(loaded.contains("crc32c_generic"), "ext4's softdep is not among {loaded:?}");
+    for (kmod, softdep) in [("ext4", "crc32c_generic"), ("ipmi_msghandler", "ipmi_devintf")] {
+        ensure!(loaded.contains(softdep), "{kmod}'s softdep is not among {loaded:?}");
+    }
     Ok(())
 }
 
