@@ -1,6 +1,7 @@
 //! Changes that are kept: written in one boot, and there in the next.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,15 +81,9 @@ fn what_was_kept_is_of_one_root_and_can_be_read_only() -> Result<()> {
 fn a_file_on_a_partition_of_another_system_keeps_changes() -> Result<()> {
     let Some(scene) = Scene::of("tiny", Run::Whole)? else { return Ok(()) };
     let (Some(mkfs), Some(mcopy)) = (Tool::find("mkfs.vfat")?, Tool::find("mcopy")?) else { return Ok(()) };
-    let Some(image) = ext4(scene.path("live-persist.img"), "")? else { return Ok(()) };
-    let disk = scene.path("fat.img");
-    File::create(&disk)?.set_len(96 << 20)?;
-    succeed(mkfs.command().args(["-n", "WINDOWS"]).arg(&disk))?;
-    succeed(mcopy.command().arg("-i").arg(&disk).arg(&image).arg("::live-persist.img"))?;
-    let boot = || {
-        let disks = vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)];
-        kept(&scene, disks, "live.persist=LABEL=WINDOWS")
-    };
+    let Some(image) = ext4(scene.path("image"), "")? else { return Ok(()) };
+    let disk = fat(&scene, &mkfs, &mcopy, &image)?;
+    let boot = || kept(&scene, vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)], WINDOWS);
     assert_eq!(boot()?, "");
     assert_eq!(boot()?, "hello");
     Ok(())
@@ -125,6 +120,36 @@ fn one_that_only_a_person_can_mend_is_not_written_to() -> Result<()> {
     let told = guest.expect("liveroot: E_PERSIST ", BOOT)?;
     ensure!(!guest.console.text().contains("is checked"), "{told}");
     Ok(())
+}
+
+/// A stick that was pulled, and a file on it: each is checked by its own program.
+#[test]
+fn a_file_and_its_stick_are_both_mended() -> Result<()> {
+    let Some((scene, image)) = with_errors(&[])? else { return Ok(()) };
+    let (Some(mkfs), Some(mcopy)) = (Tool::find("mkfs.vfat")?, Tool::find("mcopy")?) else { return Ok(()) };
+    let disk = fat(&scene, &mkfs, &mcopy, &image)?;
+    // The reserved byte behind the drive number, where Windows NT and Linux have a bit
+    // for "not unmounted".
+    File::options().write(true).open(&disk)?.write_all_at(&[1], 0x25)?;
+    let disks = || vec![scene.whole(Bus::Virtio), writable(Bus::Virtio, &disk)];
+    let mut guest = scene.start(disks(), WINDOWS, 512)?;
+    guest.expect(" had errors that fsck.vfat has mended", BOOT)?;
+    guest.expect(" had errors that fsck.ext4 has mended", BOOT)?;
+    assert_eq!(guest.report("kept", BOOT)?, "");
+    guest.passed(SOON)?;
+    assert_eq!(kept(&scene, disks(), WINDOWS)?, "hello");
+    Ok(())
+}
+
+const WINDOWS: &str = "live.persist=LABEL=WINDOWS";
+
+/// A disk of another system, with that file for what is kept.
+fn fat(scene: &Scene, mkfs: &Tool, mcopy: &Tool, image: &Path) -> Result<PathBuf> {
+    let disk = scene.path("fat.img");
+    File::create(&disk)?.set_len(96 << 20)?;
+    succeed(mkfs.command().args(["-F", "16", "-n", "WINDOWS"]).arg(&disk))?;
+    succeed(mcopy.command().arg("-i").arg(&disk).arg(image).arg("::live-persist.img"))?;
+    Ok(disk)
 }
 
 const NAMED: &str = "live.persist=LABEL=keep";
