@@ -26,6 +26,21 @@ pub fn image(profile: &'static str) -> Result<Option<Arc<Image>>> {
     if is_there { Image::of(profile) } else { Ok(None) }
 }
 
+/// The same for a profile with the kernel of Debian 13.
+pub fn image_of_debian_13(profile: &'static str) -> Result<Option<Arc<Image>>> {
+    const PACKAGE: &str = "LIVEROOT_TEST_KERNEL_DEB_6_12";
+    let package = std::env::var_os(PACKAGE).map(PathBuf::from).filter(|package| package.exists());
+    let what = format!("kernel of Debian 13 ({PACKAGE})");
+    let Some(package) = or_skip(package, &what, "`cargo xtask test` fetches it")? else { return Ok(None) };
+    let link = root().join("target/test-images/linux-image-trixie.deb");
+    fs::create_dir_all(link.parent().unwrap_or(&link))?;
+    if link.is_symlink() {
+        fs::remove_file(&link)?;
+    }
+    symlink(fs::canonicalize(package)?, &link)?;
+    image(profile)
+}
+
 /// Puts it where the profiles take it from.
 fn make_root() -> Result<Option<()>> {
     let toybox = std::env::var_os("LIVEROOT_TOYBOX").map(PathBuf::from);

@@ -2,12 +2,13 @@
 //! starts it: kernel and initramfs come from the menu, and the name of the
 //! file is all that /init is told.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use harness::builder::{Image, succeed};
 use harness::oracle::Tool;
+use harness::tiny;
 use harness::vm::{self, Attach, Guest, Machine};
 
 use crate::{BOOT, SOON, check_status};
@@ -33,6 +34,26 @@ fn a_file_that_is_nowhere_is_named_at_the_deadline() -> Result<()> {
     let guest = start(&image, &disk, "findiso=/isos/other.iso live.timeout=5")?;
     let fault = guest.expect("liveroot: E_", BOOT)?;
     assert!(fault.contains("/dev/vda: it has no /isos/other.iso"), "{fault}");
+    Ok(())
+}
+
+/// As it stands on a disk that Windows is on.
+#[test]
+fn an_iso_file_on_ntfs_boots() -> Result<()> {
+    let (Some(mkfs), Some(ntfscp)) = (Tool::find("mkfs.ntfs")?, Tool::find("ntfscp")?) else { return Ok(()) };
+    let Some(image) = tiny::image_of_debian_13("ntfs")? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let disk = dir.path().join("disk.img");
+    File::create(&disk)?.set_len(fs::metadata(&image.iso)?.len() + (32 << 20))?;
+    succeed(mkfs.command().args(["--force", "--fast", "--label", "WINDOWS"]).arg(&disk))?;
+    succeed(ntfscp.command().arg("--force").args([&disk, &image.iso]).arg("live.iso"))?;
+    let kernel = image.vmlinux("console=ttyS0 panic=-1 findiso=/live.iso")?;
+    let accel = vm::accel(&image.file("boot/vmlinuz")?);
+    let mut guest = Machine::new(&disk, Attach::Virtio).with_kernel(kernel).start(accel)?;
+    assert_eq!(guest.report("root", BOOT)?, "overlay");
+    guest.passed(SOON)?;
+    let text = guest.console.text();
+    ensure!(text.contains("liveroot: medium: /dev/vda "), "{text}");
     Ok(())
 }
 
