@@ -19,8 +19,8 @@ fn strip(file: &Path) -> (u64, u64) {
     let lens = (content.len(), less.len() as u64);
     let part = file.with_extension("part");
     fs::write(&part, less).unwrap();
-    // Over the old bytes: it stays executable. By a process of its own, since another
-    // test's fork may have it open for writing else, and Linux executes no such file.
+    // Over the old bytes: it stays executable. By another process: what this one has open
+    // for writing, a fork of another test may keep open, and Linux executes no such file.
     output(Command::new("cp").args([&part, file]));
     lens
 }
