@@ -12,9 +12,6 @@ use crate::run::{self, say};
 use crate::{oracles, setup};
 use tally::Tally;
 
-/// What proptest makes its cases from.
-const PROPTEST_SEED: &str = "PROPTEST_RNG_SEED";
-
 /// How much of the boot matrix is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cells {
@@ -65,10 +62,6 @@ fn run_tests(cells: Cells, tally: &mut Tally) -> Result<()> {
         test.args(["--features", "liveroot-tests/cdfs-oracle"]);
     } else {
         say("no libfuse here: going without the cdfs oracle");
-    }
-    // What fails is to fail again. New cases are the fuzz targets' affair.
-    if std::env::var_os(PROPTEST_SEED).is_none() {
-        test.env(PROPTEST_SEED, "1");
     }
     // An error's text is for its reader; where it was made is not.
     builder.environment(oracles::environment(&mut test)).env("RUST_LIB_BACKTRACE", "0");

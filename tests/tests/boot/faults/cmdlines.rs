@@ -10,7 +10,7 @@ rows! {
     an_init_that_is_not_there_is_named: Always, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]), "init=/none" => In("E_NO_INIT", &["init=/none", "not there"]);
     an_init_that_is_no_program_is_named: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]), "init=/big" => In("E_NO_INIT", &["init=/big", "not an executable"]);
     another_mode_than_the_medium_s_is_refused: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]), "live.mode=ram" => In("E_MODE", &["overlay mode"]);
-    a_wrong_label_ends_at_the_deadline: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]), "live.medium=LABEL=NOPE" => In("E_NO_MEDIUM", &["LABEL=NOPE", "within "]);
+    a_wrong_label_ends_at_the_deadline: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]), "live.medium=LABEL=NOPE" => In("E_NO_MEDIUM", &["LABEL=NOPE", "5 s"]);
     no_device_at_all_ends_at_the_deadline: Always, "tiny", |_| Ok(vec![]), "" => In("E_NO_MEDIUM", &["among 0 devices"]);
     a_directory_outside_of_the_medium_is_refused: Whole, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]), "live.dir=../../etc" => Booting(&["live.dir: `../../etc` is not of the form"]);
     quotes_and_blanks_and_equals_signs_do_no_harm: Always, "tiny", |s| Ok(vec![s.whole(Bus::Virtio)]),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use harness::vm::{Bus, Content, Disk, Guest};
 
 use super::{Run, Scene, WAITED, stopped, tell};
-use crate::waiting::{at_most, stamp, taken_after_its_node};
+use crate::waiting::{stamp, taken_after_its_node};
 use crate::{BOOT, SOON};
 
 #[test]
@@ -93,7 +93,7 @@ fn a_stick_that_is_plugged_in_at_the_prompt_boots_on_retry() -> Result<()> {
     let mut guest = scene.start_late_beside(disks, cmdline)?;
     let screen = guest.wait("the prompt", BOOT, |text| Some(text.split_once("liveroot> ")?.0.to_owned()))?;
     for word in [
-        "E_NO_MEDIUM no medium with LABEL=test_tiny or removable within ",
+        "E_NO_MEDIUM no medium with LABEL=test_tiny or removable within 5 s",
         "/dev/vda has the label TEST_TINY; to take it, boot with live.medium=/dev/",
         "no kmod in this image for pci:v00001000d00000012",
     ] {
@@ -127,14 +127,11 @@ late! {
 fn late(name: &str, run: Run, seconds: u64) -> Result<()> {
     let Some(scene) = Scene::of("tiny", run)? else { return Ok(()) };
     let begun = Instant::now();
-    let after_its_node = || {
-        let mut guest = scene.start_late("live.timeout=40")?;
-        let taken = taken_after_its_node(&mut guest, Duration::from_secs(seconds))?;
-        guest.report("root", BOOT)?;
-        guest.passed(SOON)?;
-        Ok(taken)
-    };
-    let taken = at_most(0.5, after_its_node)?;
+    let mut guest = scene.start_late("live.timeout=40")?;
+    let taken = taken_after_its_node(&mut guest, Duration::from_secs(seconds))?;
+    ensure!(taken <= 0.5, "the medium was mounted {taken:.2} s after its node was there");
+    guest.report("root", BOOT)?;
+    guest.passed(SOON)?;
     tell(name, &format!("mounted {taken:.2} s after its node"), begun)
 }
 
@@ -156,8 +153,8 @@ fn twenty_disks_of_junk_are_not_in_the_way() -> Result<()> {
         let disk: String = medium.chars().take_while(char::is_ascii_lowercase).collect();
         Ok::<_, anyhow::Error>(stamp(&log, "liveroot: medium: /dev/")? - stamp(&log, &format!("[{disk}] "))?)
     };
-    let alone = after_its_node(1)?;
-    let among = at_most(alone + 0.5, || after_its_node(20))?;
+    let (alone, among) = (after_its_node(1)?, after_its_node(20)?);
+    ensure!(among <= alone + 0.5, "with one disk {alone:.2} s after its node, with twenty {among:.2} s");
     let found = format!("found {alone:.2} s after its node alone, {among:.2} s among 20");
     tell("twenty_disks_of_junk_are_not_in_the_way", &found, begun)
 }

@@ -19,7 +19,7 @@ const BIG: u32 = 13 << 20;
 // Which of two disks is vda is the kernel's to say, and not the same each time.
 rows! {
     a_second_medium_that_is_missing_is_named: Always, "ram", |s| Ok(vec![s.whole(Bus::Virtio)]), "live.packages=LABEL=EXTRA"
-        => In("E_NO_MEDIUM", &["live.packages=LABEL=EXTRA: ", "within "]);
+        => In("E_NO_MEDIUM", &["live.packages=LABEL=EXTRA: ", "within 5 s"]);
     a_damaged_package_of_a_second_medium_is_noticed: Always, "ram", |s| second(s, |edit| {
         let mut bytes = fs::read(edit.file(PACKAGE))?;
         let middle = bytes.len() / 2;
